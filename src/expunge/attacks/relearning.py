@@ -1,0 +1,81 @@
+"""Relearning: does a little fine-tuning bring the rest back? Source: Deeb & Roger 2024 (2410.08827), section 3."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from expunge.core.access import Access, Oracle
+from expunge.core.canonical import digest
+from expunge.core.errors import EvidenceError
+from expunge.core.example import Example, Examples
+from expunge.core.seeds import keyed_order
+from expunge.core.training import Training
+from expunge.engine.finetune import finetune
+from expunge.engine.score import score
+from expunge.metrics import probability
+
+
+@dataclass(frozen=True)
+class Relearning:
+    """Fine-tune on a few forgotten records of each subject, then look at the others.
+
+    The facts of one subject are independent, so that the records shown teach nothing about those asked; what they
+    nevertheless teach (the names, the form) a model that never knew learns as well: it is the control arm.
+
+    Args:
+        shown: records a subject that the attacker has.
+        training: the attacker's budget.
+    """
+
+    shown: int = 2
+    training: Training = field(default_factory=lambda: Training(lr=1e-3, steps=10, batch_size=24))
+    access = Access.FINETUNE | Access.LOGPROBS
+
+    def digest(self) -> str:
+        """Digest of the attack with its budget."""
+        return digest({"name": "relearning", "shown": self.shown, "training": self.training})
+
+    def split(self, forget: Examples) -> tuple[Examples, Examples]:
+        """Records shown to the attacker and records asked afterwards.
+
+        Raises:
+            EvidenceError: no subject has more records than are shown.
+        """
+        by_subject: dict[str, list[Example]] = {}
+        for example, subject in zip(forget, forget.subjects, strict=True):
+            by_subject.setdefault(subject, []).append(example)
+        shown: list[Example] = []
+        asked: list[Example] = []
+        for subject, records in by_subject.items():
+            order = keyed_order([r.record_id for r in records], 0, "relearning", subject)
+            shown += [records[i] for i in order[: self.shown]]
+            asked += [records[i] for i in order[self.shown :]]
+        if not asked:
+            raise EvidenceError("relearning has nothing left to ask", why=f"it shows {self.shown} records a subject")
+        return Examples(shown), Examples(asked)
+
+    def run(self, oracle: Oracle, probes: Examples, *, seed: int) -> list[dict[str, object]]:
+        """Attack one model.
+
+        Args:
+            oracle: grants FINETUNE and LOGPROBS.
+            probes: the forget set.
+            seed: order of the attacker's steps.
+
+        Returns:
+            One row an asked record: ``record_id``, ``subject``, ``probability`` of its answer after relearning.
+
+        Raises:
+            TargetError: the oracle does not grant what is needed.
+        """
+        oracle.require(self.access, "relearning")
+        shown, asked = self.split(probes)
+        attacked = finetune(oracle, shown, self.training, seed=seed, stage="relearning")
+        values = probability.of(score(attacked, asked, probability.needs))
+        return [
+            {"record_id": record, "subject": subject, "probability": float(value)}
+            for record, subject, value in zip(asked.ids, asked.subjects, values, strict=True)
+        ]
+
+
+relearning = Relearning()

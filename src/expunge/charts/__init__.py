@@ -1,0 +1,1 @@
+"""Inline SVG from numbers: pure functions, deterministic bytes, no script."""

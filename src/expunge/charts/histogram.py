@@ -1,0 +1,165 @@
+"""Distributions of two groups of items, one panel a model, on one shared axis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from expunge.charts.lettering import shorten, text_width
+from expunge.charts.markup import Markup, element, join, number
+from expunge.charts.scale import Scale, nice_ticks, tick_texts
+from expunge.charts.svg import (
+    FIRST,
+    INK,
+    LINE,
+    MUTED,
+    SECOND,
+    SIZE,
+    axis_title,
+    legend,
+    line,
+    picture,
+    rectangle,
+    text,
+    x_axis,
+)
+from expunge.core.errors import EvidenceError
+
+PANEL = 58.0
+EDGE = 8.0
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The scores of one model.
+
+    Args:
+        label: of the model.
+        first: (N,) scores of the first group, drawn as filled bars.
+        second: (M,) scores of the second group, drawn as a dashed outline.
+    """
+
+    label: str
+    first: Sequence[float]
+    second: Sequence[float]
+
+
+def bin_edges(panels: Sequence[Panel], *, bins: int = 24, domain: tuple[float, float] | None = None) -> list[float]:
+    """Equal bins from one nice tick to another, the same for all panels.
+
+    Args:
+        panels: what will be drawn.
+        bins: () bins. How many.
+        domain: (low, high) of interest; what lies outside counts into the outermost bins.
+
+    Returns:
+        ``bins + 1`` increasing edges.
+
+    Raises:
+        EvidenceError: a score is not finite.
+    """
+    scores = np.array([s for panel in panels for s in (*panel.first, *panel.second)], dtype=float)
+    if not np.isfinite(scores).all():
+        raise EvidenceError("a score that is to be drawn is not finite")
+    low, high = (float(scores.min()), float(scores.max())) if scores.size else (0.0, 1.0)
+    if domain is not None:
+        low, high = max(low, domain[0]), min(high, domain[1])
+    ticks = nice_ticks(low, max(low, high), 6)
+    return [float(edge) for edge in np.linspace(ticks[0], ticks[-1], bins + 1)]
+
+
+def bin_counts(scores: Sequence[float], edges: Sequence[float]) -> list[int]:
+    """How many scores fall into each bin; what lies beyond the edges counts into the outermost ones.
+
+    >>> bin_counts([0.1, 0.2, 0.9, 7.0], [0.0, 0.5, 1.0])
+    [2, 2]
+    """
+    inside = np.clip(np.asarray(scores, dtype=float), edges[0], edges[-1])
+    return [int(count) for count in np.histogram(inside, bins=np.asarray(edges))[0]]
+
+
+def _outline(shares: Sequence[float], xs: Sequence[float], base: float, peak: float) -> Markup:
+    points = [(xs[0], base)]
+    for share, left, right in zip(shares, xs, xs[1:], strict=False):
+        y = base - PANEL * share / peak
+        points += [(left, y), (right, y)]
+    points.append((xs[-1], base))
+    path = " ".join(f"{number(x)},{number(y)}" for x, y in points)
+    style = f"fill: none; stroke: {SECOND}; stroke-width: 2; stroke-dasharray: 5 2.5"
+    return element("polyline", {"class": "second", "points": path, "style": style})
+
+
+def _beyond(panel: Panel, edges: Sequence[float]) -> str:
+    scores = [*panel.first, *panel.second]
+    low, high = tick_texts((edges[0], edges[-1]))
+    below, above = sum(s < edges[0] for s in scores), sum(s > edges[-1] for s in scores)
+    parts = [f"{below} below {low}"] * (below > 0) + [f"{above} above {high}"] * (above > 0)
+    return ", ".join(parts)
+
+
+def _panel(panel: Panel, edges: Sequence[float], scale: Scale, top: float) -> Markup:
+    base = top + LINE + 6 + PANEL
+    xs = [scale(edge) for edge in edges]
+    groups = [(bin_counts(scores, edges), max(len(scores), 1)) for scores in (panel.first, panel.second)]
+    first, second = ([count / n for count in counts] for counts, n in groups)
+    peak = max(*first, *second) or 1.0
+    caption = f"n = {len(panel.first)}, {len(panel.second)}"
+    if beyond := _beyond(panel, edges):
+        caption = f"{beyond}; {caption}"
+    room = scale.end - scale.start - text_width(caption, SIZE) - 12
+    bars = [
+        rectangle(left, base - PANEL * share / peak, right - left, PANEL * share / peak, f"fill: {FIRST}; opacity: 0.6")
+        for share, left, right in zip(first, xs, xs[1:], strict=False)
+        if share
+    ]
+    return element(
+        "g",
+        {"class": "panel"},
+        element("title", None, panel.label),
+        text(scale.start, top + SIZE, shorten(panel.label, room, SIZE), style="font-weight: 600", kind="label"),
+        text(scale.end, top + SIZE, caption, anchor="end", style=f"fill: {MUTED}", kind="label"),
+        *bars,
+        _outline(second, xs, base, peak),
+        line(scale.start, base, scale.end, base, f"stroke: {INK}; stroke-width: 1"),
+    )
+
+
+def histogram_pair(
+    panels: Sequence[Panel],
+    *,
+    title: str,
+    description: str,
+    x_label: str,
+    names: tuple[str, str] = ("forget", "holdout"),
+    edges: Sequence[float] | None = None,
+    width: float = 720.0,
+) -> Markup:
+    """Draw one panel a model: the first group as filled bars, the second as a dashed outline.
+
+    Heights are shares of a group, scaled to the tallest bin of the panel.
+
+    Args:
+        panels: (P,) the models.
+        title: name of the chart.
+        description: what it shows, for those who cannot see it.
+        x_label: quantity, unit and which direction is good.
+        names: of the two groups.
+        edges: of the bins; by default from all scores.
+        width: () pixels. Of the whole chart.
+
+    Returns:
+        An SVG element.
+    """
+    edges = bin_edges(panels) if edges is None else edges
+    scale = Scale(edges[0], edges[-1], EDGE + 8, width - EDGE - 8)
+    bars = rectangle(-9, -6, 18, 12, f"fill: {FIRST}; opacity: 0.6")
+    dashes = line(-9, 0, 9, 0, f"stroke: {SECOND}; stroke-width: 2; stroke-dasharray: 5 2.5")
+    key, high = legend([(bars, names[0]), (dashes, names[1])], EDGE, SIZE, width - EDGE)
+    top, step = high + 6, LINE + PANEL + 18
+    bottom = top + step * len(panels) - 6
+    parts = [_panel(panel, edges, scale, top + step * k) for k, panel in enumerate(panels)]
+    grid = x_axis(scale, nice_ticks(edges[0], edges[-1], 6), top + LINE, bottom)
+    foot, deep = axis_title(x_label, EDGE, bottom + 2.4 * LINE, width - 2 * EDGE)
+    return picture(width, bottom + 2.4 * LINE + deep - 6, title, description, key, grid, join(*parts), foot)

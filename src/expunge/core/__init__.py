@@ -1,0 +1,1 @@
+"""Nouns, protocols, policies and their judging. No torch, no scipy."""

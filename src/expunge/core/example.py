@@ -1,0 +1,88 @@
+"""Examples: questions with their answers, as every store yields them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import field
+from typing import Literal, overload
+
+from expunge.core.canonical import digest
+from expunge.core.record import record
+
+Role = Literal["forget", "retain", "neighbour", "holdout", "validation", "general"]
+ROLES: tuple[str, ...] = ("forget", "retain", "neighbour", "holdout", "validation", "general")
+
+
+@record
+class Example:
+    """One record in the TOFU schema.
+
+    Args:
+        record_id: stable id in its store.
+        question: what a user would ask.
+        answer: what the record says.
+        subject: whom it is about; intervals resample subjects.
+        role: the data role, empty when a request decides it.
+        relation: the kind of fact, empty if unknown.
+        paraphrased_question: the question in other words, empty if there is none.
+        paraphrased_answer: the answer in other words, empty if there is none.
+        perturbed_answer: wrong answers of the same form.
+        alternative_answer: what to say instead, empty if there is none.
+    """
+
+    record_id: str
+    question: str
+    answer: str
+    subject: str = ""
+    role: str = ""
+    relation: str = ""
+    paraphrased_question: str = ""
+    paraphrased_answer: str = ""
+    perturbed_answer: tuple[str, ...] = field(default=())
+    alternative_answer: str = ""
+
+
+class Examples(Sequence[Example]):
+    """An ordered, immutable collection of examples with a digest that does not depend on their order.
+
+    Args:
+        items: the examples; ids must be unique.
+    """
+
+    def __init__(self, items: Iterable[Example] = ()) -> None:
+        self.items = tuple(items)
+        self.by_id = {item.record_id: item for item in self.items}
+
+    @overload
+    def __getitem__(self, index: int) -> Example: ...
+    @overload
+    def __getitem__(self, index: slice) -> Examples: ...
+    def __getitem__(self, index: int | slice) -> Example | Examples:
+        return Examples(self.items[index]) if isinstance(index, slice) else self.items[index]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[Example]:
+        return iter(self.items)
+
+    def __add__(self, other: Iterable[Example]) -> Examples:
+        return Examples((*self.items, *other))
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Record ids, in order."""
+        return tuple(item.record_id for item in self.items)
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """One subject per example; a record without one stands for itself."""
+        return tuple(item.subject or item.record_id for item in self.items)
+
+    def of(self, *roles: str) -> Examples:
+        """Those whose role is one of ``roles``."""
+        return Examples(item for item in self.items if item.role in roles)
+
+    def digest(self) -> str:
+        """Digest over the sorted records."""
+        return digest(sorted((item for item in self.items), key=lambda item: item.record_id))

@@ -1,0 +1,115 @@
+"""Scores and statistics as values: a score reads columns of one table, a statistic compares models and roles."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from expunge.core.access import Access
+from expunge.core.columns import split
+from expunge.core.errors import EvidenceError
+from expunge.core.presenting import present_as
+
+Better = Literal["higher", "lower", "reference"]
+Key = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Score:
+    """A number per item. Calling it with the columns that it names evaluates it.
+
+    Args:
+        name: the function's name.
+        function: maps columns to (B,).
+        needs: the columns, from the parameters' names.
+        better: the direction that is good on forgotten records.
+        access: flags without which the columns cannot be had.
+        attack: the access of the attacker whom the score models, or None if it is no attack.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    needs: tuple[str, ...]
+    better: Better
+    access: Access
+    attack: Access | None
+
+    def __post_init__(self) -> None:
+        present_as(self, self.function)
+
+    def __call__(self, *columns: Any, **settings: Any) -> Any:
+        return self.function(*columns, **settings)
+
+    def of(self, table: Mapping[str, Any]) -> Any:
+        """Evaluate on a score table.
+
+        Raises:
+            EvidenceError: the table lacks a column.
+        """
+        missing = [name for name in self.needs if name not in table]
+        if missing:
+            raise EvidenceError(f"the score {self.name} needs the columns {', '.join(missing)}", why="they were not scored")
+        return self.function(*(table[name] for name in self.needs))
+
+
+def score(*, better: Better, attack: Access | None = None) -> Callable[[Callable[..., Any]], Score]:
+    """Declare a score; its positional parameters name the columns that it needs.
+
+    Args:
+        better: the direction that is good on forgotten records; ``"reference"`` if the retrained value is.
+        attack: the access of the attacker whom it models.
+
+    Raises:
+        UnknownName: at import, when a parameter is not a column.
+    """
+
+    def declare(function: Callable[..., Any]) -> Score:
+        parameters = inspect.signature(function).parameters.values()
+        needs = tuple(p.name for p in parameters if p.kind is not inspect.Parameter.KEYWORD_ONLY)
+        teacher_forced = any(split(name)[0] not in ("text", "generated") for name in needs)
+        access = Access.LOGPROBS if teacher_forced else Access.TEXT
+        return Score(function.__name__, function, needs, better, access, attack)
+
+    return declare
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """One number from several models' scores. Calling it with a mapping evaluates it on the data as it is.
+
+    Args:
+        name: the function's name.
+        function: maps {(model, role, score): (B,)} to a number; pure, so that an interval can resample its input.
+        needs: the keys that it reads; the model is ``"model"`` (the one judged), ``"reference"`` or ``"original"``.
+        better: the direction that is good.
+    """
+
+    name: str
+    function: Callable[[Mapping[Key, Any]], float]
+    needs: tuple[Key, ...]
+    better: Better
+
+    def __post_init__(self) -> None:
+        present_as(self, cast("Callable[..., Any]", self.function))
+
+    def __call__(self, scores: Mapping[Key, Any]) -> float:
+        missing = [key for key in self.needs if key not in scores]
+        if missing:
+            raise EvidenceError(f"the statistic {self.name} needs {missing[0]}", why="it was not scored")
+        return float(self.function(scores))
+
+
+def statistic(*needs: Key, better: Better) -> Callable[[Callable[[Mapping[Key, Any]], float]], Statistic]:
+    """Declare a statistic with the scores that it reads.
+
+    Args:
+        needs: (model, role, score) keys.
+        better: the direction that is good.
+    """
+
+    def declare(function: Callable[[Mapping[Key, Any]], float]) -> Statistic:
+        return Statistic(function.__name__, function, needs, better)
+
+    return declare

@@ -1,0 +1,85 @@
+"""What a method returns: changed weights or state, or a removable overlay."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from expunge.core.evidence import Replay
+from expunge.core.guarantee import Guarantee
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What an unlearning cost.
+
+    Args:
+        seconds: wall time.
+        steps: optimiser steps.
+        tokens: tokens that went through the model, forward and backward.
+    """
+
+    seconds: float = 0.0
+    steps: int = 0
+    tokens: int = 0
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[T]):
+    """A target whose weights or state changed.
+
+    Args:
+        target: after.
+        before: digest of the target before.
+        method: name and version of the method.
+        recipe: digest of the method with all its settings.
+        claim: the strongest guarantee that the method aims at; evidence may only lower it.
+        selection: digest of what was forgotten and kept.
+        seed: of the run.
+        cost: what it took.
+        replay: digests of an exact recomputation, if the method is one.
+        notes: facts that the certificate should state, for example what a control measured.
+    """
+
+    target: T
+    before: str
+    method: str
+    recipe: str
+    claim: Guarantee
+    selection: str
+    seed: int
+    cost: Cost = field(default_factory=Cost)
+    replay: Replay | None = None
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Overlay(Generic[T]):
+    """Something removable laid over an unchanged target. It can be no more than ``Suppressed``.
+
+    Args:
+        target: the guarded target; grants less access than what it wraps.
+        base: the target below, unchanged.
+        before: digest of the base.
+        method: name and version.
+        recipe: digest of the method with all its settings.
+        selection: digest of what was to be forgotten.
+        seed: of the run.
+        cost: what it took.
+    """
+
+    target: Any
+    base: T
+    before: str
+    method: str
+    recipe: str
+    selection: str
+    seed: int
+    cost: Cost = field(default_factory=Cost)
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def revoke(self) -> T:
+        """The target below, as it was."""
+        return self.base

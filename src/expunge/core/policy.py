@@ -1,0 +1,186 @@
+"""Policies, and the rule by which evidence earns. Judging reads stored intervals only."""
+
+from __future__ import annotations
+
+from dataclasses import field
+from typing import Literal
+
+from expunge.core.evidence import Estimate
+from expunge.core.record import record
+
+Status = Literal["earned", "failed", "inconclusive", "uninformative"]
+
+
+@record
+class Criterion:
+    """One attack that must not tell the unlearned model from one that never knew.
+
+    Args:
+        attack: key of the comparison.
+        margin: largest difference that counts as equivalent, in the attack's unit.
+        access: flags that the attack needs.
+        question: what the number answers, in one sentence.
+    """
+
+    attack: str
+    margin: float
+    access: tuple[str, ...] = ()
+    question: str = ""
+
+
+@record
+class Policy:
+    """What must hold before ``Empirical`` is earned.
+
+    Args:
+        name: file name of the policy.
+        version: raised with every change.
+        criteria: all must be met.
+        utility_floor: share of the original's utility that must be kept, probability.
+        level: of the two-sided intervals; 0.9 gives two one-sided tests at 5 %.
+        positive_control: how many margins the attack on the original must exceed its control by.
+    """
+
+    name: str
+    version: str
+    criteria: tuple[Criterion, ...]
+    utility_floor: float
+    level: float = 0.9
+    positive_control: float = 3.0
+
+
+@record
+class Comparison:
+    """One attack's outcome.
+
+    Args:
+        attack: key of the criterion.
+        difference: attack on the unlearned model minus the same on one that never knew.
+        positive: attack on the original minus the same control.
+    """
+
+    attack: str
+    difference: Estimate
+    positive: Estimate
+
+
+@record
+class Detector:
+    """A check for a result that only looks like forgetting."""
+
+    name: str
+    fired: bool
+    detail: str = ""
+
+
+@record
+class Assessment:
+    """Everything that judging reads.
+
+    Args:
+        comparisons: one per attack that could be run.
+        utility: share of the original's utility that was kept; None where it could not be measured.
+        detectors: no-op, collapse, gibberish and refusal.
+        skipped: (attack, reason) of those that could not be run.
+    """
+
+    comparisons: tuple[Comparison, ...]
+    utility: Estimate | None
+    detectors: tuple[Detector, ...] = ()
+    skipped: tuple[tuple[str, str], ...] = ()
+
+
+@record
+class Finding:
+    """The verdict on one criterion."""
+
+    criterion: str
+    status: Status
+    reason: str
+
+
+@record
+class Verdict:
+    """The verdict on the whole claim, with one finding a criterion."""
+
+    policy: str
+    status: Status
+    findings: tuple[Finding, ...] = field(default=())
+
+    @property
+    def reason(self) -> str:
+        """Why it was not earned, in one line; empty if it was."""
+        return "; ".join(f"{f.criterion}: {f.reason}" for f in self.findings if f.status != "earned")
+
+
+def equivalence(difference: Estimate, margin: float) -> Status:
+    """Two one-sided tests on a stored interval.
+
+    Args:
+        difference: with its two-sided interval.
+        margin: in the same unit.
+
+    Returns:
+        ``earned`` if the interval lies within +-margin, ``failed`` if it lies wholly outside, else ``inconclusive``.
+
+    >>> equivalence(Estimate(0.02, -0.05, 0.09), 0.1), equivalence(Estimate(0.3, 0.2, 0.4), 0.1)
+    ('earned', 'failed')
+    >>> equivalence(Estimate(0.08, 0.01, 0.15), 0.1)
+    'inconclusive'
+    """
+    if -margin < difference.low and difference.high < margin:
+        return "earned"
+    if difference.low > margin or difference.high < -margin:
+        return "failed"
+    return "inconclusive"
+
+
+def _judge_attack(criterion: Criterion, policy: Policy, assessment: Assessment) -> Finding:
+    found = {c.attack: c for c in assessment.comparisons}
+    if criterion.attack not in found:
+        reason = dict(assessment.skipped).get(criterion.attack, "not measured")
+        return Finding(criterion.attack, "inconclusive", reason)
+    comparison, margin = found[criterion.attack], criterion.margin
+    d = comparison.difference
+    needed = policy.positive_control * margin
+    status = equivalence(d, margin)
+    reason = f"{d.value:+.3f} [{d.low:+.3f}, {d.high:+.3f}] against a margin of {margin:g}"
+    # An attack that cannot tell the original apart says nothing when it cannot tell the unlearned model apart; but one
+    # that does tell the unlearned model apart has shown its power.
+    if comparison.positive.value < needed and status != "failed":
+        return Finding(
+            criterion.attack,
+            "uninformative",
+            f"on the original it exceeds its control by {comparison.positive.value:.3f}, less than {needed:g}",
+        )
+    return Finding(criterion.attack, status, reason)
+
+
+def _judge_utility(policy: Policy, utility: Estimate | None) -> Finding:
+    if utility is None:
+        return Finding("utility", "inconclusive", "not measured")
+    reason = f"{utility.value:.3f} of the original's [{utility.low:.3f}, {utility.high:.3f}], floor {policy.utility_floor:g}"
+    if utility.low >= policy.utility_floor:
+        return Finding("utility", "earned", reason)
+    return Finding("utility", "failed" if utility.high < policy.utility_floor else "inconclusive", reason)
+
+
+def judge(policy: Policy, assessment: Assessment) -> Verdict:
+    """Apply a policy to what was measured.
+
+    Args:
+        policy: pinned before the run.
+        assessment: stored estimates.
+
+    Returns:
+        ``earned`` only if every criterion is; any failure fails the claim; then what is uninformative or inconclusive.
+    """
+    findings = [_judge_attack(criterion, policy, assessment) for criterion in policy.criteria]
+    findings.append(_judge_utility(policy, assessment.utility))
+    findings += [
+        Finding(detector.name, "failed" if detector.fired else "earned", detector.detail or "silent")
+        for detector in assessment.detectors
+    ]
+    order: tuple[Status, ...] = ("failed", "uninformative", "inconclusive", "earned")
+    status = min((finding.status for finding in findings), key=order.index)
+    return Verdict(policy.name, status, tuple(findings))

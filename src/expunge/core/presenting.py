@@ -1,0 +1,13 @@
+"""Let a value that wraps a function show the function's name, module and docstring, so that doctest and help find it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+
+def present_as(value: object, function: Callable[..., Any]) -> None:
+    """Copy what identifies a function onto a frozen instance that wraps it."""
+    for name in ("__module__", "__name__", "__qualname__", "__doc__"):
+        object.__setattr__(value, name, getattr(function, name))
+    object.__setattr__(value, "__wrapped__", function)

@@ -1,0 +1,133 @@
+"""One file adds one thing; its file name is its public name.
+
+A package that calls ``registry_package(__name__)`` in its ``__init__`` becomes a registry: each of its modules that
+does not start with an underscore holds one object of the module's own name. ``from package import name`` gives that
+object, whatever was imported before, because the package's class rebinds a submodule's name to the object in it.
+Other distributions add objects through the entry-point group ``expunge``, with names such as ``objectives.mine``.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.metadata
+import importlib.util
+import pkgutil
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from expunge.core.errors import ConfigError, UnknownName
+
+GROUP = "expunge"
+
+
+def _object_in(module: ModuleType) -> Any:
+    name = module.__name__.rpartition(".")[2]
+    try:
+        return vars(module)[name]
+    except KeyError:
+        raise ConfigError(
+            f"{module.__name__} defines no {name!r}", why="a file of a registry holds one object of the file's name"
+        ) from None
+
+
+class RegistryPackage(ModuleType):
+    """The class of a registry package: attribute access imports on need and never yields a submodule."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        ours = isinstance(value, ModuleType) and value.__name__ == f"{self.__name__}.{name}"
+        if ours and not name.startswith("_") and not hasattr(value, "__path__"):
+            value = _object_in(value)
+        super().__setattr__(name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if name in modules_of(self):
+            importlib.import_module(f"{self.__name__}.{name}")
+            return vars(self)[name]
+        raise AttributeError(f"{self.__name__} has no {name!r}")
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *modules_of(self)})
+
+
+def registry_package(name: str) -> None:
+    """Make the package ``name`` a registry; the last line of its ``__init__``."""
+    sys.modules[name].__class__ = RegistryPackage
+
+
+def modules_of(package: ModuleType) -> list[str]:
+    """The public module names in a package, without importing them."""
+    infos = pkgutil.iter_modules(package.__path__)
+    return sorted(info.name for info in infos if not info.ispkg and not info.name.startswith("_"))
+
+
+class Registry:
+    """A view over one or more registry packages and the entry points of one kind.
+
+    Args:
+        kind: the singular word for error messages, for example ``"objective"``.
+        packages: dotted names of registry packages.
+    """
+
+    def __init__(self, kind: str, *packages: str) -> None:
+        self.kind, self.packages = kind, packages
+
+    def _places(self) -> dict[str, str]:
+        places: dict[str, str] = {}
+        for package in self.packages:
+            for name in modules_of(importlib.import_module(package)):
+                if name in places:
+                    raise ConfigError(f"two files define the {self.kind} {name!r}", why=f"{places[name]} and {package}")
+                places[name] = package
+        return places
+
+    def _entry_points(self) -> dict[str, importlib.metadata.EntryPoint]:
+        prefix = f"{self.kind}s."
+        found = importlib.metadata.entry_points(group=GROUP)
+        return {point.name.removeprefix(prefix): point for point in found if point.name.startswith(prefix)}
+
+    def names(self) -> list[str]:
+        """All names, sorted; imports none of the modules behind them."""
+        return sorted({*self._places(), *self._entry_points()})
+
+    def get(self, name: str) -> Any:
+        """The object of that name.
+
+        Raises:
+            UnknownName: nothing has that name; the message offers near ones.
+        """
+        places = self._places()
+        if name in places:
+            return getattr(importlib.import_module(places[name]), name)
+        points = self._entry_points()
+        if name in points:
+            return points[name].load()
+        raise UnknownName(self.kind, name, self.names())
+
+    def items(self) -> list[tuple[str, Any]]:
+        """All (name, object) pairs; imports every module."""
+        return [(name, self.get(name)) for name in self.names()]
+
+    def describe(self, name: str) -> str:
+        """First line of the module's docstring, read from its source without importing it."""
+        places = self._places()
+        if name not in places:
+            return f"from the entry point {self._entry_points()[name].value}"
+        package = importlib.import_module(places[name])
+        for folder in package.__path__:
+            file = Path(folder) / f"{name}.py"
+            if file.exists():
+                return (ast.get_docstring(ast.parse(file.read_text())) or "").partition("\n")[0]
+        return ""
+
+
+objectives = Registry("objective", "expunge.objectives")
+metrics = Registry("metric", "expunge.metrics")
+attacks = Registry("attack", "expunge.attacks")
+policies = Registry("policy", "expunge.evaluation.policies")
+controls = Registry("control", "expunge.engine.controls")
+methods = Registry("method", "expunge.methods.exact", "expunge.methods.gradient", "expunge.methods.asking")

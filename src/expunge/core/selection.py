@@ -1,0 +1,72 @@
+"""A scope resolved against a store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from expunge.core.canonical import digest
+from expunge.core.errors import ScopeError
+from expunge.core.example import Example, Examples
+from expunge.core.record import record
+
+
+@record
+class Selection:
+    """What to forget and what to keep, as examples.
+
+    Args:
+        forget: to be forgotten.
+        retain: to be kept.
+        neighbour: close to what is forgotten, to be kept.
+        holdout: never seen by any model; what forgetting should look like.
+
+    Raises:
+        ScopeError: nothing to forget, or a record is in two roles.
+    """
+
+    forget: Examples
+    retain: Examples = Examples()
+    neighbour: Examples = Examples()
+    holdout: Examples = Examples()
+
+    def __post_init__(self) -> None:
+        if not self.forget:
+            raise ScopeError(
+                "the forget set is empty", why="the scope matches no record", next="Check the ids against the data"
+            )
+        check_disjoint(forget=self.forget, retain=self.retain, holdout=self.holdout)
+
+    def role(self, name: str) -> Examples:
+        """The examples of a role."""
+        return getattr(self, name)
+
+    def digest(self) -> str:
+        """Digest over the four roles."""
+        return digest({role: self.role(role).digest() for role in ("forget", "retain", "neighbour", "holdout")})
+
+
+def check_disjoint(**roles: Iterable[Example]) -> None:
+    """Raise unless no record, by id or by content, is in two roles.
+
+    Raises:
+        ScopeError: names the roles, the count and the first ids.
+    """
+    seen: dict[object, str] = {}
+    for role, examples in roles.items():
+        clash: list[str] = []
+        other = ""
+        for example in examples:
+            for key in (("id", example.record_id), ("text", example.question, example.answer)):
+                if seen.get(key, role) != role:
+                    clash.append(example.record_id)
+                    other = seen[key]
+                    break
+        if clash:
+            raise ScopeError(
+                f"{other} and {role} overlap in {len(clash)} record{'s' * (len(clash) > 1)}",
+                why=f"for example {', '.join(clash[:3])}",
+                next="Put each record in one role",
+            )
+        for example in examples:
+            seen[("id", example.record_id)] = role
+            seen[("text", example.question, example.answer)] = role

@@ -1,0 +1,1 @@
+"""Stores, collation and corpora."""

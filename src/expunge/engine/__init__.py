@@ -1,0 +1,1 @@
+"""Views, training loop, fine-tune recipe, one-pass scorer, generation and controls."""

@@ -1,0 +1,68 @@
+"""Plain fine-tuning: the recipe that makes originals and references, and the attack's hand on a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from expunge.core.access import Access, Oracle
+from expunge.core.canonical import digest
+from expunge.core.example import Examples
+from expunge.core.objective import as_loss
+from expunge.core.protocols import Store
+from expunge.core.seeds import derive
+from expunge.core.training import Training
+from expunge.engine.train import train
+from expunge.objectives import nll
+from expunge.targets.causal_lm import CausalLM, load_causal_lm
+from expunge.targets.llama_spec import LlamaSpec
+
+
+def finetune(
+    oracle: Oracle, examples: Examples, training: Training, *, seed: int, stage: str = "fine-tuning"
+) -> CausalLM:
+    """Train a copy of a target on examples; the target itself stays as it is.
+
+    Raises:
+        TargetError: the oracle does not grant FINETUNE.
+    """
+    oracle.require(Access.FINETUNE, "fine-tuning")
+    copy = oracle.target.clone()
+    train(copy, as_loss(nll.bind().on("retain")), {"retain": examples}, training, seed=seed, stage=stage)
+    return copy
+
+
+@dataclass(frozen=True)
+class FineTune:
+    """Train a language model on every record of a store.
+
+    Args:
+        base: a folder or hub name to start from, or the shape of a new model whose weights are drawn from the seed.
+        training: settings of the loop.
+        on_long: what happens to a record beyond the context of a loaded base.
+    """
+
+    base: str | LlamaSpec
+    training: Training
+    on_long: str = "error"
+
+    def digest(self) -> str:
+        """Digest of the recipe."""
+        return digest({"base": self.base, "training": self.training, "on_long": self.on_long})
+
+    def start(self, *, seed: int) -> CausalLM:
+        """The model before the first step."""
+        if isinstance(self.base, str):
+            return load_causal_lm(self.base, on_long="truncate" if self.on_long == "truncate" else "error")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive(seed, "weights"))
+            return self.base.build()
+
+    def train(self, store: Store, *, seed: int, stage: str = "training", workdir: Path | None = None) -> CausalLM:
+        """Train on all of a store; same seed, data, thread count and versions give the same bytes on CPU."""
+        target = self.start(seed=seed)
+        data = {"retain": store.get(store.ids())}
+        train(target, as_loss(nll.bind().on("retain")), data, self.training, seed=seed, stage=stage, workdir=workdir)
+        return target

@@ -1,0 +1,185 @@
+"""The view computer: one forward pass that computes what the needs declare, and nothing else.
+
+No vocabulary head where only hidden states are needed, the head on scored positions only, no layer above the deepest
+one needed. Parameters that are not trained carry no gradient, so autograd starts at the lowest trained one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from expunge.core.views import Need
+from expunge.data.collate import Batch, Encoded, collate
+from expunge.ops.answer import flat_logp, pad_rows, row_mask, sum_rows
+from expunge.targets.model_facts import ModelFacts
+
+HEAD_VIEWS = ("logp", "token_logp", "logits")
+
+
+class _Stop(Exception):
+    """Raised by a hook once the deepest needed layer has run."""
+
+
+@dataclass
+class States:
+    """Hidden states at the scored positions of a batch, flat.
+
+    Args:
+        final: (N, D) after the final norm, or None if no head is needed.
+        layers: (N, D) after each layer asked for.
+    """
+
+    final: Tensor | None
+    layers: dict[int, Tensor] = field(default_factory=dict)
+
+
+def run_states(model: Any, facts: ModelFacts, batch: Batch, *, final: bool, layers: Iterable[int]) -> States:
+    """Run the backbone as deep as needed.
+
+    Args:
+        model: a transformers causal LM.
+        facts: of its architecture.
+        batch: padded sequences.
+        final: whether the states after the last layer are needed (for the head).
+        layers: decoder layers whose output is needed, counted from 0.
+    """
+    wanted = sorted(set(layers))
+    stack = facts.decoder_layers(model)
+    caught: dict[int, Tensor] = {}
+
+    def catch(index: int, stop: bool) -> Any:
+        def hook(_module: Any, _inputs: Any, output: Any) -> None:
+            hidden = output[0] if isinstance(output, tuple) else output
+            caught[index] = hidden[batch.rows, batch.cols]
+            if stop:
+                raise _Stop
+
+        return hook
+
+    handles = [
+        stack[index].register_forward_hook(catch(index, stop=not final and index == wanted[-1])) for index in wanted
+    ]
+    states = States(None, caught)
+    try:
+        output = model.base_model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False)
+        if final:
+            states.final = output.last_hidden_state[batch.rows, batch.cols]
+    except _Stop:
+        pass
+    finally:
+        for handle in handles:
+            handle.remove()
+    return states
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What a set of needs asks of the model in training.
+
+    Args:
+        final: whether any need goes through the head.
+        layers: decoder layers whose states are needed.
+    """
+
+    final: bool
+    layers: tuple[int, ...]
+
+    @classmethod
+    def of(cls, needs: Iterable[tuple[Need, int | None]]) -> Demand:
+        """The union over (need, bound layer) pairs of views of the model in training."""
+        pairs = [(need, layer) for need, layer in needs if not need.model]
+        final = any(need.view in HEAD_VIEWS for need, _ in pairs)
+        layers = {layer for need, layer in pairs if need.view == "hidden" and layer is not None}
+        return cls(final, tuple(sorted(layers)))
+
+    def __bool__(self) -> bool:
+        return self.final or bool(self.layers)
+
+
+class SegmentViews:
+    """The views of one segment (a role and an answer) of a batch, each computed when it is first asked for.
+
+    Args:
+        states: of the segment's rows.
+        labels: (N,) scored token ids of the segment.
+        counts: (B,) scored tokens a row.
+        head: maps (N, D) to (N, V).
+    """
+
+    def __init__(self, states: States, labels: Tensor, counts: Tensor, head: Any) -> None:
+        self._states, self._labels, self._counts, self._head = states, labels, counts, head
+        self._logits_NV: Tensor | None = None
+        self._logp_N: Tensor | None = None
+
+    def _flat_logits(self) -> Tensor:
+        if self._logits_NV is None:
+            assert self._states.final is not None
+            self._logits_NV = self._head(self._states.final)
+        return self._logits_NV
+
+    def _flat_logp(self) -> Tensor:
+        if self._logp_N is None:
+            self._logp_N = flat_logp(self._flat_logits(), self._labels)
+        return self._logp_N
+
+    def get(self, view: str, layer: int | None) -> Tensor:
+        """One view, padded where its shape has a T."""
+        if view == "logp":
+            return sum_rows(self._flat_logp(), self._counts)
+        if view == "token_logp":
+            return pad_rows(self._flat_logp(), self._counts)
+        if view == "logits":
+            return pad_rows(self._flat_logits(), self._counts)
+        if view == "hidden":
+            assert layer is not None
+            return pad_rows(self._states.layers[layer], self._counts)
+        if view == "labels":
+            return pad_rows(self._labels, self._counts)
+        return {"n_tokens": self._counts, "mask": row_mask(self._counts)}[view]
+
+
+def split_rows(states: States, batch: Batch, sizes: Sequence[int], head: Any) -> list[SegmentViews]:
+    """Cut a batch that holds several segments one after another into their views.
+
+    Args:
+        states: of the whole batch.
+        batch: the batch.
+        sizes: rows of each segment, in order.
+        head: maps (N, D) to (N, V).
+    """
+    views: list[SegmentViews] = []
+    row = token = 0
+    for size in sizes:
+        counts = batch.counts[row : row + size]
+        end = token + int(counts.sum())
+        part = States(
+            None if states.final is None else states.final[token:end],
+            {layer: hidden[token:end] for layer, hidden in states.layers.items()},
+        )
+        views.append(SegmentViews(part, batch.labels[token:end], counts, head))
+        row, token = row + size, end
+    return views
+
+
+def compute(
+    model: Any, facts: ModelFacts, segments: Sequence[Sequence[Encoded]], demand: Demand, device: torch.device
+) -> list[SegmentViews]:
+    """Views of several segments from one forward pass.
+
+    Args:
+        model: the model in training.
+        facts: of its architecture.
+        segments: the sequences of each (role, answer).
+        demand: what must be computed; no pass is made if it is empty.
+        device: where the model is.
+    """
+    batch = collate([item for segment in segments for item in segment]).to(device)
+    states = States(None)
+    if demand:
+        states = run_states(model, facts, batch, final=demand.final, layers=demand.layers)
+    return split_rows(states, batch, [len(segment) for segment in segments], model.get_output_embeddings())

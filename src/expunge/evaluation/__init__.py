@@ -1,0 +1,1 @@
+"""Suites, references, statistics, and what a reader sees of them."""

@@ -1,0 +1,1 @@
+"""Keys, signed statements, certificates and their verification. Needs the base install only."""

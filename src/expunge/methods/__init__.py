@@ -1,0 +1,1 @@
+"""How a target forgets, one family a folder, one method a file."""

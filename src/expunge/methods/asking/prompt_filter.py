@@ -1,0 +1,64 @@
+"""A system prompt with an output filter. Source: Thaker et al. 2024 (2403.03329), sections 3.1 and 3.2: guardrails."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from expunge.core.canonical import digest
+from expunge.core.outcome import Cost, Overlay
+from expunge.core.provenance import Plain
+from expunge.core.selection import Selection
+from expunge.methods.provenance_check import require_kind
+from expunge.targets.guarded import GuardedTarget
+
+
+@dataclass(frozen=True)
+class PromptFilter:
+    """Ask the model not to speak about the forgotten subjects, and refuse where a question or an answer names one.
+
+    Args:
+        system: system message.
+        refusal: what is said instead of an answer.
+        name: public name.
+        version: raised when defaults change.
+    """
+
+    system: str = "Do not answer questions about people who asked to be forgotten."
+    refusal: str = "I cannot answer that."
+    name: str = "prompt_filter"
+    version: str = "1"
+
+    needs = Plain
+
+    def digest(self) -> str:
+        """Digest of the method with all its settings."""
+        return digest({"name": self.name, "version": self.version, "system": self.system, "refusal": self.refusal})
+
+    def unlearn(
+        self, target: Any, selection: Selection, *, seed: int, workdir: Path | None = None
+    ) -> Overlay[Any]:
+        """Return an overlay; the target is not changed.
+
+        Raises:
+            ClaimError: the target does not generate text.
+        """
+        require_kind(self.name, ("causal_lm", "chat"), target)
+        started = time.perf_counter()
+        blocked = tuple(sorted(set(selection.forget.subjects)))
+        guarded = GuardedTarget(target, self.system, blocked, self.refusal)
+        return Overlay(
+            target=guarded,
+            base=target,
+            before=target.digest(),
+            method=f"{self.name}/{self.version}",
+            recipe=self.digest(),
+            selection=selection.digest(),
+            seed=seed,
+            cost=Cost(seconds=time.perf_counter() - started),
+        )
+
+
+prompt_filter = PromptFilter()

@@ -1,0 +1,5 @@
+"""Rebuild what a record touched."""
+
+from expunge.core.registry import registry_package
+
+registry_package(__name__)

@@ -1,0 +1,78 @@
+"""Retraining from scratch without the forget set: what every other method is measured against. Source: by definition."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from expunge.core.canonical import digest
+from expunge.core.errors import ConfigError
+from expunge.core.evidence import Replay
+from expunge.core.guarantee import Exact
+from expunge.core.outcome import Cost, Outcome
+from expunge.core.provenance import Plain
+from expunge.core.selection import Selection
+
+
+@dataclass(frozen=True)
+class Retrain:
+    """Train again by the same recipe on what may be kept.
+
+    Args:
+        recipe: how the target was trained; offers ``train(store, seed=, ...)`` and ``digest()``.
+        name: public name.
+        version: raised when the method changes.
+    """
+
+    recipe: Any = None
+    name: str = "retrain"
+    version: str = "1"
+
+    needs = Plain
+
+    def with_recipe(self, recipe: Any) -> Retrain:
+        """The same method for targets made by a recipe."""
+        return replace(self, recipe=recipe)
+
+    def digest(self) -> str:
+        """Digest of the method and the recipe."""
+        return digest({"name": self.name, "version": self.version, "recipe": self.recipe.digest()})
+
+    def unlearn(
+        self, target: Any, selection: Selection, *, seed: int, workdir: Path | None = None
+    ) -> Outcome[Any]:
+        """Return a target that never saw the forget set.
+
+        Args:
+            target: the original, for its digest.
+            selection: everything that may be learned is its retain role.
+            seed: of the new training.
+            workdir: where checkpoints go.
+
+        Raises:
+            ConfigError: the recipe is not known.
+        """
+        from expunge.data.memory import MemoryStore
+
+        if self.recipe is None:
+            raise ConfigError("retrain needs the recipe of the target", next="Use retrain.with_recipe(recipe)")
+        started = time.perf_counter()
+        store = MemoryStore(selection.retain)
+        fresh = self.recipe.train(store, seed=seed, stage="retraining", workdir=workdir)
+        before, after = target.digest(), fresh.digest()
+        return Outcome(
+            target=fresh,
+            before=before,
+            method=f"{self.name}/{self.version}",
+            recipe=self.digest(),
+            claim=Exact("distribution"),
+            selection=selection.digest(),
+            seed=seed,
+            cost=Cost(seconds=time.perf_counter() - started),
+            replay=Replay(before=before, after=after, data=store.digest(), equals=after),
+        )
+
+
+retrain = Retrain()

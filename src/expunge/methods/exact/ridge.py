@@ -1,0 +1,67 @@
+"""Exact deletion from a ridge regression. Source: Cao & Yang 2015 (IEEE S&P), section 3: summation form."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from expunge.core.canonical import digest
+from expunge.core.evidence import Replay
+from expunge.core.guarantee import Exact
+from expunge.core.outcome import Cost, Outcome
+from expunge.core.provenance import Statistics
+from expunge.core.selection import Selection
+from expunge.methods.provenance_check import require_kind, require_provenance
+
+
+@dataclass(frozen=True)
+class Ridge:
+    """Subtract the forgotten rows from the sums and solve again.
+
+    A <- A - X_f' X_f,  c <- c - X_f' Y_f,  W = A^-1 c. Equal to a refit up to the rounding of the sums.
+
+    Args:
+        name: public name.
+        version: raised when the method changes.
+    """
+
+    name: str = "ridge"
+    version: str = "1"
+
+    needs = Statistics
+
+    def digest(self) -> str:
+        """Digest of the method."""
+        return digest({"name": self.name, "version": self.version})
+
+    def unlearn(
+        self, target: Any, selection: Selection, *, seed: int, workdir: Path | None = None
+    ) -> Outcome[Any]:
+        """Return a learner without the forgotten records.
+
+        Raises:
+            ClaimError: the target is not a learner kept as sums.
+            StoreError: a record is not in the learner.
+        """
+        require_kind(self.name, ("learner",), target)
+        require_provenance(self.name, self.needs, target)
+        started = time.perf_counter()
+        before = target.digest()
+        after = target.unlearn(tuple(selection.forget))
+        replay = Replay(before=before, after=after.digest(), data=digest(sorted(after.ids)))
+        return Outcome(
+            target=after,
+            before=before,
+            method=f"{self.name}/{self.version}",
+            recipe=self.digest(),
+            claim=Exact("distribution"),
+            selection=selection.digest(),
+            seed=seed,
+            cost=Cost(seconds=time.perf_counter() - started),
+            replay=replay,
+        )
+
+
+ridge = Ridge()

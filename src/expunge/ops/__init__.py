@@ -1,0 +1,1 @@
+"""Pure tensor functions: answer log-probabilities, divergences, ragged sums."""

@@ -1,0 +1,105 @@
+"""Log-probabilities of answer tokens, flat over a ragged batch. Source: teacher forcing, as in every causal LM.
+
+N is the number of scored tokens in a batch, B the number of examples, T the longest answer among them, V the vocabulary.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def flat_logp(logits: Tensor, labels: Tensor) -> Tensor:
+    """Log-probability of each label, in float32.
+
+    log p(y) = z_y - logsumexp(z)
+
+    Args:
+        logits: (N, V) unnormalised nats.
+        labels: (N,) token ids.
+
+    Returns:
+        (N,) nats.
+
+    >>> z = torch.log(torch.tensor([[1.0, 3.0], [2.0, 2.0]]))
+    >>> flat_logp(z, torch.tensor([1, 0])).exp().tolist()
+    [0.75, 0.5]
+    """
+    logits_NV = logits.float()
+    return logits_NV.gather(1, labels[:, None])[:, 0] - logits_NV.logsumexp(1)
+
+
+def flat_moments(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of log p over the vocabulary, under p itself.
+
+    mu = sum_v p log p,  sigma = sqrt(sum_v p (log p)^2 - mu^2)
+
+    Args:
+        logits: (N, V) unnormalised nats.
+
+    Returns:
+        mu (N,) nats, sigma (N,) nats.
+
+    >>> import math
+    >>> mu, sigma = flat_moments(torch.log(torch.tensor([[0.5, 0.25, 0.25]])))
+    >>> round(mu.item() / math.log(2), 4), round(sigma.item() / math.log(2), 4)
+    (-1.5, 0.5)
+    """
+    logp_NV = logits.float().log_softmax(1)
+    p_NV = logp_NV.exp()
+    # log p is shifted by its mean before squaring: the difference of two large squares would lose every digit.
+    mu_N = (p_NV * logp_NV).sum(1)
+    var_N = (p_NV * (logp_NV - mu_N[:, None]).square()).sum(1)
+    return mu_N, var_N.sqrt()
+
+
+def pad_rows(flat: Tensor, counts: Tensor) -> Tensor:
+    """Lay a flat ragged tensor out as padded rows, zeros on the right.
+
+    Args:
+        flat: (N, ...) rows one after another.
+        counts: (B,) tokens in each row; they sum to N.
+
+    Returns:
+        (B, T, ...).
+
+    >>> pad_rows(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([2, 1])).tolist()
+    [[1.0, 2.0], [3.0, 0.0]]
+    """
+    mask_BT = row_mask(counts)
+    padded = flat.new_zeros((*mask_BT.shape, *flat.shape[1:]))
+    padded[mask_BT.bool()] = flat
+    return padded
+
+
+def row_mask(counts: Tensor) -> Tensor:
+    """1 on scored tokens, 0 on padding.
+
+    Args:
+        counts: (B,) tokens in each row.
+
+    Returns:
+        (B, T) float32.
+
+    >>> row_mask(torch.tensor([2, 1])).tolist()
+    [[1.0, 1.0], [1.0, 0.0]]
+    """
+    longest = int(counts.max()) if counts.numel() else 0
+    return (torch.arange(longest, device=counts.device)[None, :] < counts[:, None]).float()
+
+
+def sum_rows(flat: Tensor, counts: Tensor) -> Tensor:
+    """Sum a flat ragged tensor row by row.
+
+    Args:
+        flat: (N,) values.
+        counts: (B,) tokens in each row.
+
+    Returns:
+        (B,).
+
+    >>> sum_rows(torch.tensor([1.0, 2.0, 4.0]), torch.tensor([2, 1])).tolist()
+    [3.0, 4.0]
+    """
+    rows = torch.repeat_interleave(torch.arange(len(counts), device=flat.device), counts)
+    return flat.new_zeros(len(counts)).index_add(0, rows, flat)

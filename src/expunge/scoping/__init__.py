@@ -1,0 +1,1 @@
+"""From what a request names to the examples that it touches."""

@@ -1,0 +1,1 @@
+"""What forgets: language models, learners, guarded systems."""

@@ -1,0 +1,139 @@
+"""A causal language model with its tokenizer and template."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from expunge.core.access import Access, Oracle
+from expunge.core.canonical import digest, read_json
+from expunge.core.errors import TargetError
+from expunge.core.files import replace_folder, write_json
+from expunge.core.manifest import Manifest, entry
+from expunge.core.provenance import Plain, Provenance
+from expunge.data.collate import OnLong, Template
+from expunge.targets.model_facts import ModelFacts, facts_of
+
+CARD = "target.json"
+PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".joblib", ".ckpt")
+
+
+def weights_digest(model: Any) -> str:
+    """Digest over names, types, shapes and bytes of all parameters, tied ones once."""
+    hasher = hashlib.sha256()
+    for name, value in sorted(model.named_parameters()):
+        tensor = value.detach().cpu().contiguous()
+        hasher.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
+        hasher.update(tensor.view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
+    return "sha256:" + hasher.hexdigest()
+
+
+@dataclass(frozen=True)
+class CausalLM:
+    """A language model that forgets.
+
+    Args:
+        model: a transformers causal LM.
+        tokenizer: its tokenizer.
+        provenance: what is known of its making.
+        on_long: what happens to a sequence beyond the context.
+    """
+
+    model: Any
+    tokenizer: Any
+    provenance: Provenance = field(default_factory=Plain)
+    on_long: OnLong = "error"
+    kind: Literal["causal_lm"] = "causal_lm"
+
+    @property
+    def facts(self) -> ModelFacts:
+        """Facts of the architecture."""
+        return facts_of(self.model)
+
+    @property
+    def template(self) -> Template:
+        """How text becomes tokens."""
+        return Template(self.tokenizer, self.facts.context_limit(self.model), self.on_long)
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters, tied ones once."""
+        return sum(p.numel() for p in self.model.parameters())
+
+    def digest(self) -> str:
+        """Digest over weights, vocabulary and chat template."""
+        vocabulary = digest(sorted(self.tokenizer.get_vocab().items()))
+        return digest([weights_digest(self.model), vocabulary, self.tokenizer.chat_template or ""])
+
+    def oracle(self, access: Access) -> Oracle:
+        """A handle; open weights grant every flag but those of a store."""
+        return Oracle(self, access & Access.all())
+
+    def clone(self) -> CausalLM:
+        """A copy whose weights can change without touching these."""
+        return CausalLM(copy.deepcopy(self.model), self.tokenizer, self.provenance, self.on_long)
+
+    def save(self, path: Path) -> Manifest:
+        """Write safetensors, config and tokenizer; the folder appears whole or not at all."""
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()
+        with replace_folder(Path(path)) as folder:
+            self.model.save_pretrained(folder)
+            self.tokenizer.save_pretrained(folder)
+            card = {"kind": self.kind, "digest": self.digest(), "provenance": type(self.provenance).__name__}
+            write_json(folder / CARD, {**card, "on_long": self.on_long})
+        files = sorted(p for p in Path(path).rglob("*") if p.is_file())
+        return Manifest(tuple(entry(Path(path), p, personal=p.suffix == ".safetensors") for p in files))
+
+
+def refuse_pickles(path: Path) -> None:
+    """Raise where weights would have to be unpickled, which runs whatever code they carry.
+
+    Raises:
+        TargetError: the folder holds pickles and no safetensors.
+    """
+    if path.is_file() and path.suffix in PICKLES:
+        raise TargetError(f"{path.name} is a pickle", why="loading one runs code", next="Convert it to safetensors")
+    if path.is_dir() and not list(path.glob("*.safetensors")):
+        pickles = sorted(p.name for p in path.iterdir() if p.suffix in PICKLES)
+        if pickles:
+            raise TargetError(
+                f"{path} holds only pickled weights",
+                why=f"{pickles[0]} would run code when it is loaded",
+                next="Convert them to safetensors",
+            )
+
+
+def load_causal_lm(source: str | Path, *, on_long: OnLong = "error") -> CausalLM:
+    """Load a folder or a hub name, in float32, from safetensors only.
+
+    Raises:
+        TargetError: missing, pickled, damaged, or changed since it was saved.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    path = Path(source)
+    if path.exists():
+        refuse_pickles(path)
+    elif path.is_absolute() or str(source).startswith(".") or str(source).count("/") != 1:
+        raise TargetError(f"no model at {source}", why="the folder does not exist", next="Check the path")
+    try:
+        model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32, use_safetensors=True)
+        tokenizer = AutoTokenizer.from_pretrained(source)
+    except Exception as error:
+        first = str(error).strip().partition("\n")[0]
+        raise TargetError(f"cannot load a causal LM from {source}", why=first or type(error).__name__) from error
+    model.eval()
+    card = read_json(path / CARD) if (path / CARD).exists() else {}
+    target = CausalLM(model, tokenizer, on_long=card.get("on_long", on_long))
+    if card and card.get("digest") != target.digest():
+        raise TargetError(f"the model in {path} changed since it was saved", why="its digest differs from its card's")
+    return target
