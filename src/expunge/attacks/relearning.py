@@ -12,7 +12,7 @@ from expunge.core.seeds import keyed_order
 from expunge.core.training import Training
 from expunge.engine.finetune import finetune
 from expunge.engine.score import score
-from expunge.metrics import probability
+from expunge.metrics.probability import probability
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Relearning:
             seed: order of the attacker's steps.
 
         Returns:
-            One row an asked record: ``record_id``, ``subject``, ``probability`` of its answer after relearning.
+            One row an asked record: ``record_id``, ``subject``, ``outcome``, the probability of its answer after relearning.
 
         Raises:
             TargetError: the oracle does not grant what is needed.
@@ -73,7 +73,7 @@ class Relearning:
         attacked = finetune(oracle, shown, self.training, seed=seed, stage="relearning")
         values = probability.of(score(attacked, asked, probability.needs))
         return [
-            {"record_id": record, "subject": subject, "probability": float(value)}
+            {"record_id": record, "subject": subject, "outcome": float(value)}
             for record, subject, value in zip(asked.ids, asked.subjects, values, strict=True)
         ]
 

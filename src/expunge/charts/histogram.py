@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,9 +13,11 @@ from expunge.charts.markup import Markup, element, join, number
 from expunge.charts.scale import Scale, nice_ticks, tick_texts
 from expunge.charts.svg import (
     FIRST,
+    HALO,
     INK,
     LINE,
     MUTED,
+    NARROW,
     SECOND,
     SIZE,
     axis_title,
@@ -23,6 +26,7 @@ from expunge.charts.svg import (
     picture,
     rectangle,
     text,
+    widest,
     x_axis,
 )
 from expunge.core.errors import EvidenceError
@@ -81,14 +85,16 @@ def bin_counts(scores: Sequence[float], edges: Sequence[float]) -> list[int]:
 
 
 def _outline(shares: Sequence[float], xs: Sequence[float], base: float, peak: float) -> Markup:
-    points = [(xs[0], base)]
-    for share, left, right in zip(shares, xs, xs[1:], strict=False):
-        y = base - PANEL * share / peak
-        points += [(left, y), (right, y)]
-    points.append((xs[-1], base))
-    path = " ".join(f"{number(x)},{number(y)}" for x, y in points)
     style = f"fill: none; stroke: {SECOND}; stroke-width: 2; stroke-dasharray: 5 2.5"
-    return element("polyline", {"class": "second", "points": path, "style": style})
+    parts: list[Markup] = []
+    bins = list(zip(shares, xs, xs[1:], strict=False))
+    for filled, run in itertools.groupby(bins, key=lambda item: item[0] > 0):
+        steps = list(run)
+        tops = [(x, base - PANEL * share / peak) for share, left, right in steps for x in (left, right)]
+        points = [(steps[0][1], base), *tops, (steps[-1][2], base)]
+        path = " ".join(f"{number(x)},{number(y)}" for x, y in points)
+        parts += [element("polyline", {"class": "second", "points": path, "style": style})] if filled else []
+    return join(*parts)
 
 
 def _beyond(panel: Panel, edges: Sequence[float]) -> str:
@@ -99,8 +105,8 @@ def _beyond(panel: Panel, edges: Sequence[float]) -> str:
     return ", ".join(parts)
 
 
-def _panel(panel: Panel, edges: Sequence[float], scale: Scale, top: float) -> Markup:
-    base = top + LINE + 6 + PANEL
+def _panel(panel: Panel, edges: Sequence[float], scale: Scale, top: float, lines: int) -> Markup:
+    base = top + LINE * lines + 6 + PANEL
     xs = [scale(edge) for edge in edges]
     groups = [(bin_counts(scores, edges), max(len(scores), 1)) for scores in (panel.first, panel.second)]
     first, second = ([count / n for count in counts] for counts, n in groups)
@@ -108,7 +114,8 @@ def _panel(panel: Panel, edges: Sequence[float], scale: Scale, top: float) -> Ma
     caption = f"n = {len(panel.first)}, {len(panel.second)}"
     if beyond := _beyond(panel, edges):
         caption = f"{beyond}; {caption}"
-    room = scale.end - scale.start - text_width(caption, SIZE) - 12
+    room = scale.end - scale.start - (text_width(caption, SIZE) + 12 if lines == 1 else 0)
+    where = (scale.end, top + SIZE, "end") if lines == 1 else (scale.start, top + SIZE + LINE, "start")
     bars = [
         rectangle(left, base - PANEL * share / peak, right - left, PANEL * share / peak, f"fill: {FIRST}; opacity: 0.6")
         for share, left, right in zip(first, xs, xs[1:], strict=False)
@@ -118,8 +125,10 @@ def _panel(panel: Panel, edges: Sequence[float], scale: Scale, top: float) -> Ma
         "g",
         {"class": "panel"},
         element("title", None, panel.label),
-        text(scale.start, top + SIZE, shorten(panel.label, room, SIZE), style="font-weight: 600", kind="label"),
-        text(scale.end, top + SIZE, caption, anchor="end", style=f"fill: {MUTED}", kind="label"),
+        text(
+            scale.start, top + SIZE, shorten(panel.label, room, SIZE), style=f"font-weight: 600; {HALO}", kind="label"
+        ),
+        text(where[0], where[1], caption, anchor=where[2], style=f"fill: {MUTED}; {HALO}", kind="label"),
         *bars,
         _outline(second, xs, base, peak),
         line(scale.start, base, scale.end, base, f"stroke: {INK}; stroke-width: 1"),
@@ -153,13 +162,16 @@ def histogram_pair(
         An SVG element.
     """
     edges = bin_edges(panels) if edges is None else edges
-    scale = Scale(edges[0], edges[-1], EDGE + 8, width - EDGE - 8)
+    ticks = nice_ticks(edges[0], edges[-1], 6)
+    inset = max(EDGE + 8, widest(ticks) / 2 + 2)
+    scale = Scale(edges[0], edges[-1], inset, width - inset)
     bars = rectangle(-9, -6, 18, 12, f"fill: {FIRST}; opacity: 0.6")
     dashes = line(-9, 0, 9, 0, f"stroke: {SECOND}; stroke-width: 2; stroke-dasharray: 5 2.5")
     key, high = legend([(bars, names[0]), (dashes, names[1])], EDGE, SIZE, width - EDGE)
-    top, step = high + 6, LINE + PANEL + 18
+    lines = 1 if width > NARROW else 2
+    top, step = high + 6, LINE * lines + PANEL + 18
     bottom = top + step * len(panels) - 6
-    parts = [_panel(panel, edges, scale, top + step * k) for k, panel in enumerate(panels)]
-    grid = x_axis(scale, nice_ticks(edges[0], edges[-1], 6), top + LINE, bottom)
+    parts = [_panel(panel, edges, scale, top + step * k, lines) for k, panel in enumerate(panels)]
+    grid = x_axis(scale, ticks, top + LINE, bottom)
     foot, deep = axis_title(x_label, EDGE, bottom + 2.4 * LINE, width - 2 * EDGE)
     return picture(width, bottom + 2.4 * LINE + deep - 6, title, description, key, grid, join(*parts), foot)

@@ -11,6 +11,7 @@ from expunge.charts.scale import Scale, Span, enclosing, nice_ticks
 from expunge.charts.svg import (
     BAND,
     FIRST,
+    HALO,
     INK,
     LINE,
     MUTED,
@@ -23,6 +24,7 @@ from expunge.charts.svg import (
     picture,
     rectangle,
     text,
+    widest,
     x_axis,
 )
 
@@ -55,26 +57,34 @@ class Layout:
     height: float
 
 
-def _layout(rows: Sequence[Row], width: float) -> Layout:
+def _layout(rows: Sequence[Row], width: float, overhang: float) -> Layout:
     notes = max((text_width(row.note, SIZE) for row in rows), default=0.0)
     if width <= NARROW:
-        return Layout(True, width - 2 * EDGE - notes - 12, EDGE + 10, width - EDGE - 10, 2 * LINE + 10)
+        inset = max(EDGE + 10, overhang)
+        labels = width - 2 * EDGE - notes - 12
+        deepest = max((len(wrap(row.label, labels, SIZE)) for row in rows), default=1)
+        return Layout(True, labels, inset, width - inset, (deepest + 1) * LINE + 10)
     labels = min(max((text_width(row.label, SIZE) for row in rows), default=0.0) + 4, 0.32 * width)
-    return Layout(False, labels, EDGE + labels + 20, width - EDGE - notes - 20, 2 * LINE + 4)
+    return Layout(
+        False, labels, EDGE + labels + max(20.0, overhang), width - EDGE - max(notes + 20, overhang), 2 * LINE + 4
+    )
 
 
 def _row(row: Row, layout: Layout, scale: Scale, top: float, width: float, inside: bool) -> Markup:
-    lines = wrap(row.label, layout.labels, SIZE, lines=1 if layout.above else 2)
-    y = top + (LINE + 12 if layout.above else layout.height / 2)
-    first = top + SIZE if layout.above else y + SIZE * 0.35 - LINE * (len(lines) - 1) / 2
+    lines = wrap(row.label, layout.labels, SIZE)
+    y = top + (layout.height - 15 if layout.above else layout.height / 2)
+    first = y - 12 - LINE * (len(lines) - 1) if layout.above else y + SIZE * 0.35 - LINE * (len(lines) - 1) / 2
     parts = [
         element("title", None, row.label),
-        paragraph(EDGE, first, lines, kind="label"),
-        text(width - EDGE, first if layout.above else y + SIZE * 0.35, row.note, anchor="end", kind="label"),
+        paragraph(EDGE, first, lines, style=HALO, kind="label"),
+        text(
+            width - EDGE, y - 12 if layout.above else y + SIZE * 0.35, row.note, anchor="end", style=HALO, kind="label"
+        ),
     ]
     if row.span is None:
         middle = (layout.left + layout.right) / 2
-        parts.append(text(middle, y + SIZE * 0.35, "not measured", anchor="middle", style=f"fill: {MUTED}"))
+        style = f"fill: {MUTED}; {HALO}"
+        parts.append(text(middle, y + SIZE * 0.35, "not measured", anchor="middle", style=style))
         return element("g", {"class": "row"}, *parts)
     low, high = map(scale, row.span.ends)
     bar = f"stroke: {FIRST}; stroke-width: 2.5"
@@ -116,7 +126,7 @@ def interval_plot(
     spans = [row.span for row in rows if row.span is not None]
     low, high = enclosing(spans, -margin, margin)
     ticks = nice_ticks(low, high, 6)
-    layout = _layout(rows, width)
+    layout = _layout(rows, width, widest(ticks, signed=True) / 2 + 2)
     scale = Scale(ticks[0], ticks[-1], layout.left, layout.right)
     top, bottom = 6.0, 6.0 + layout.height * len(rows)
     band = rectangle(scale(-margin), top, scale(margin) - scale(-margin), bottom - top, f"fill: {BAND}", kind="band")

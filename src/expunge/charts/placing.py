@@ -109,8 +109,9 @@ def place(
 
     def cost(box: Box, x: float, y: float) -> float:
         crossed = sum(box.overlaps(other) for other in soft)
-        way = sum(step.overlaps(other) for step in leader(box, x, y) for other in (*taken, *marks))
-        return box.distance(x, y) + CROSSING * (crossed > 0) + 6 * crossed + CROSSING * (way > 3)
+        others = [mark for mark in marks if mark != around(x, y, radius)]
+        way = sum(step.overlaps(other) for step in leader(box, x, y) for other in (*taken, *others))
+        return box.distance(x, y) + CROSSING * (crossed > 0) + 6 * crossed + CROSSING * (way > 0) + 6 * way
 
     for (x, y), (width, height) in zip(anchors, sizes, strict=True):
         options = [box for box in _candidates(x, y, width, height, radius) if free(box)]

@@ -14,6 +14,7 @@ from expunge.charts.scale import Scale, Span, enclosing, nice_ticks
 from expunge.charts.svg import (
     BAND,
     FIRST,
+    HALO,
     INK,
     LINE,
     MUTED,
@@ -27,6 +28,7 @@ from expunge.charts.svg import (
     paragraph,
     picture,
     rectangle,
+    widest,
     x_axis,
     y_axis,
 )
@@ -98,27 +100,34 @@ def _marks(points: Sequence[Point], frame: Frame) -> tuple[Markup, list[Box]]:
 
 def _labels(points: Sequence[Point], frame: Frame, avoid: list[Box]) -> Markup:
     room = (frame.right - frame.left) * 0.4
-    rows = [wrap(point.label, room, SIZE) for point in points]
-    sizes = [(max(text_width(r, SIZE) for r in row) + 4, LINE * len(row)) for row in rows]
     anchors = [(frame.x(p.x.value), frame.y(p.y.value)) for p in points]
     canvas = Box(frame.left + 2, frame.top, frame.right - frame.left - 2, frame.bottom - frame.top - 2)
+    tries: list[tuple[list[list[str]], list[Box | None]]] = []
+    for lines in (3, 2, 1) if room < 200 else (2, 1):
+        rows = [wrap(point.label, room, SIZE, lines=lines) for point in points]
+        sizes = [(max(text_width(r, SIZE) for r in row) + 4, LINE * len(row) + 3) for row in rows]
+        tries.append((rows, place(anchors, sizes, canvas, avoid=avoid)))
+        if None not in tries[-1][1]:
+            break
+    rows, boxes = min(tries, key=lambda attempt: attempt[1].count(None))
     parts: list[Markup] = []
-    for box, (x, y), row in zip(place(anchors, sizes, canvas, avoid=avoid), anchors, rows, strict=True):
+    for box, (x, y), row in zip(boxes, anchors, rows, strict=True):
         if box is None:
             continue
         if box.distance(x, y) > 20:
             near = box.nearest(x, y)
-            parts.append(line(x, y, *near, f"stroke: {MUTED}; stroke-width: 0.75; opacity: 0.8"))
-        halo = f"paint-order: stroke; stroke: {PAPER}; stroke-width: 3px; stroke-linejoin: round"
-        parts.append(paragraph(box.left + 2, box.top + SIZE, row, style=halo, kind="label"))
+            parts.append(line(x, y, *near, f"stroke: {MUTED}; stroke-width: 1; stroke-dasharray: 1.5 2.5"))
+        parts.append(paragraph(box.left + 2, box.top + SIZE, row, style=HALO, kind="label"))
     return join(*parts)
 
 
-def _frame(points: Sequence[Point], left: float, top: float, right: float, bottom: float) -> tuple:
+def _frame(points: Sequence[Point], width: float, top: float, bottom: float) -> tuple[Frame, Markup]:
     x_ticks = nice_ticks(*enclosing([p.x for p in points], 0.0), 5)
     y_ticks = nice_ticks(*enclosing([p.y for p in points], 0.0), 5)
+    left, right = max(46.0, widest(y_ticks) + 12), width - max(12.0, widest(x_ticks) / 2 + 2)
     x, y = Scale(x_ticks[0], x_ticks[-1], left, right), Scale(y_ticks[0], y_ticks[-1], bottom, top)
-    return Frame(x, y, left, top, right, bottom), x_ticks, y_ticks
+    axes = join(x_axis(x, x_ticks, top, bottom), y_axis(y, y_ticks, left, right))
+    return Frame(x, y, left, top, right, bottom), axes
 
 
 def scatter(
@@ -149,18 +158,18 @@ def scatter(
     Returns:
         An SVG element.
     """
-    left, right, edge = 46.0, width - 12.0, 4.0
+    edge = 4.0
     head, tall = axis_title(y_label, edge, SIZE, width - 2 * edge)
     top = tall + 12.0
-    bottom = top + max(270.0, min(0.52 * width, 380.0))
-    frame, x_ticks, y_ticks = _frame(points, left, top, right, bottom)
+    bottom = top + max(320.0, min(0.52 * width, 380.0))
+    frame, axes = _frame(points, width, top, bottom)
+    left = frame.left
     parts = [head]
     if band is not None:
         x_edge, y_edge = frame.x(band[0]), frame.y(band[1])
         parts.append(rectangle(left, top, x_edge - left, y_edge - top, f"fill: {BAND}", kind="band"))
-    parts += [x_axis(frame.x, x_ticks, top, bottom), y_axis(frame.y, y_ticks, left, right)]
     marks, boxes = _marks(points, frame)
-    parts += [marks, _labels(points, frame, boxes)]
+    parts += [axes, marks, _labels(points, frame, boxes)]
     foot, deep = axis_title(x_label, left if width > NARROW else edge, bottom + 2.4 * LINE, width - left)
     entries = [(mark(shape), words) for shape, words in keys]
     if band is not None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from expunge.charts.lettering import text_width, wrap
+from expunge.charts.lettering import shorten, text_width, wrap
 from expunge.charts.markup import Markup, element, join, number
 from expunge.charts.scale import Scale, tick_texts
 
@@ -20,6 +20,7 @@ GRID = "var(--chart-grid, #80808055)"
 PAPER = "var(--chart-paper, #ffffff)"
 FIRST = "var(--chart-first, #0072b2)"
 SECOND = "var(--chart-second, #c04e00)"
+HALO = f"paint-order: stroke; stroke: {PAPER}; stroke-width: 3px; stroke-linejoin: round"
 BAND = "var(--chart-band, #0f8a5f2e)"
 
 
@@ -71,6 +72,11 @@ def x_axis(scale: Scale, ticks: Sequence[float], top: float, bottom: float, *, s
     return join(*parts)
 
 
+def widest(ticks: Sequence[float], *, signed: bool = False) -> float:
+    """Pixels of the longest number of an axis."""
+    return max(text_width(label, SIZE) for label in tick_texts(ticks, signed=signed))
+
+
 def y_axis(scale: Scale, ticks: Sequence[float], left: float, right: float) -> Markup:
     """Grid lines with their numbers to the left."""
     parts: list[Markup] = []
@@ -101,7 +107,8 @@ def legend(entries: Sequence[tuple[Markup, str]], x: float, y: float, right: flo
     """
     parts: list[Markup] = []
     left, row = x, 0
-    for mark, words in entries:
+    for mark, name in entries:
+        words = shorten(name, right - x - 24, SIZE)
         wide = 24 + text_width(words, SIZE)
         if left > x and left + wide > right:
             left, row = x, row + 1

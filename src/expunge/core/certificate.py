@@ -1,15 +1,15 @@
-"""The certificate: what was asked, what was run, what it earned, where the data still lives, and what is not claimed."""
+"""The certificate: what was asked and run, what it earned, where the data still lives, and what is not claimed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from expunge.core.canonical import canonical_bytes, digest
+from expunge.core.canonical import canonical_bytes, digest, digest_bytes, plain
 from expunge.core.earning import earn, is_digest, not_claimed, phrase
 from expunge.core.errors import ClaimError
 from expunge.core.evidence import Evidence, Measurement, Proof, Receipt
-from expunge.core.guarantee import Guarantee, Suppressed
+from expunge.core.guarantee import Guarantee
 from expunge.core.manifest import Manifest
 from expunge.core.outcome import Outcome, Overlay
 from expunge.core.policy import Assessment, Policy, Verdict, judge
@@ -40,7 +40,7 @@ class MethodUsed:
     Args:
         name: name and version of the method.
         recipe: digest of the method with all its settings.
-        selection: digest of what was to be forgotten and kept.
+        selection: salted commitment to what was to be forgotten and kept, by the request's salt.
         seed: of the run.
     """
 
@@ -172,7 +172,16 @@ class Certificate:
         return self.target.earned
 
     def __str__(self) -> str:
-        return "\n".join(_lines(self))
+        return "\n".join(printable(line) for line in _lines(self))
+
+
+def printable(text: str) -> str:
+    """Text in which whatever could steer a terminal is spelled out.
+
+    >>> printable("red\\x1b[31m")
+    'red\\\\u001b[31m'
+    """
+    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
 
 
 def _measured(artefact: Artefact) -> Iterator[str]:
@@ -222,6 +231,16 @@ def residue_of(manifest: Manifest, *, reason: str = "written by this run") -> tu
     return tuple(Residue(entry.path, reason) for entry in manifest.entries if entry.contains_personal_data)
 
 
+def _text(value: Any) -> str:
+    form = plain(value)
+    return form if isinstance(form, str) else canonical_bytes(form).decode()
+
+
+def _salted(request: Request, value: str) -> str:
+    # A bare digest would let anyone who holds the rest of the data confirm a guess of the forgotten record.
+    return digest_bytes(bytes.fromhex(request.salt) + value.encode())
+
+
 def _sentences(artefacts: Iterable[Artefact]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(sentence for artefact in artefacts for sentence in not_claimed(artefact.earned)))
 
@@ -256,15 +275,14 @@ def issue(
         ClaimError: the parts make no certificate.
     """
     overlay = isinstance(result, Overlay)
-    claim: Guarantee = Suppressed() if isinstance(result, Overlay) else result.claim
     replay = None if isinstance(result, Overlay) else result.replay
     gathered = (*evidence, *((replay,) if replay is not None and replay not in evidence else ()))
     after = result.target.digest()
-    artefact = Artefact(name, result.before, after, claim, overlay, gathered, policy, assessment)
-    notes = sorted((k, v if isinstance(v, str) else canonical_bytes(v).decode()) for k, v in result.notes.items())
+    artefact = Artefact(name, result.before, after, result.claim, overlay, gathered, policy, assessment)
+    notes = sorted((name, _text(value)) for name, value in result.notes.items())
     return Certificate(
         request=PublicRequest.of(request),
-        method=MethodUsed(result.method, result.recipe, result.selection, result.seed),
+        method=MethodUsed(result.method, result.recipe, _salted(request, result.selection.digest()), result.seed),
         artefacts=(artefact,),
         residue=tuple(residue),
         not_claimed=_sentences((artefact,)),

@@ -166,7 +166,7 @@ _BY_TYPE: dict[type, tuple[str, ...]] = {
         "More than that this algorithm was run on the data with the stated digest.",
         "That the remaining data does not imply or repeat what was removed.",
     ),
-    Certified: ("A bound that covers earlier requests, or requests chosen after seeing the model, beyond the proof's.",),
+    Certified: ("A bound on earlier requests, or on requests chosen after seeing the model, beyond the proof's.",),
     Purged: ("Deletion from backups, snapshots or the medium below the file system.",),
     Empirical: (
         "That a low attack score proves absence: attacks that are not listed, or with more effort, may succeed.",
@@ -174,7 +174,7 @@ _BY_TYPE: dict[type, tuple[str, ...]] = {
         "That forgetting is irreversible: only the relearning and attack budgets that are listed were tried.",
     ),
     Suppressed: (
-        "That the model has forgotten: it still knows, and whoever removes the overlay or holds the weights has it back.",
+        "That the model has forgotten: it still knows, and whoever has its weights or drops the overlay has it all.",
         "That other prompts, languages or encodings do not get past it.",
     ),
     Unproven: ("That anything was forgotten.",),

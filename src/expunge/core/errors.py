@@ -31,7 +31,8 @@ class ExpungeError(Exception):
 
     def __init__(self, what: str, *, why: str = "", next: str = "") -> None:
         self.what, self.why, self.next = what, why, next
-        super().__init__(". ".join(part.rstrip(".") for part in (what, why, next) if part) + ".")
+        parts = [part.rstrip(".") for part in (what, why, next) if part]
+        super().__init__(" ".join(part if part.endswith("?") else f"{part}." for part in parts))
 
 
 class RequestError(ExpungeError):

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from expunge.core.evidence import Replay
-from expunge.core.guarantee import Guarantee
+from expunge.core.guarantee import Guarantee, Suppressed
+from expunge.core.selection import Selection
 
 T = TypeVar("T")
 
@@ -36,7 +37,8 @@ class Outcome(Generic[T]):
         method: name and version of the method.
         recipe: digest of the method with all its settings.
         claim: the strongest guarantee that the method aims at; evidence may only lower it.
-        selection: digest of what was forgotten and kept.
+        selection: what was forgotten and kept.
+        original: the target before; the method left it as it was.
         seed: of the run.
         cost: what it took.
         replay: digests of an exact recomputation, if the method is one.
@@ -48,7 +50,8 @@ class Outcome(Generic[T]):
     method: str
     recipe: str
     claim: Guarantee
-    selection: str
+    selection: Selection
+    original: T
     seed: int
     cost: Cost = field(default_factory=Cost)
     replay: Replay | None = None
@@ -65,9 +68,10 @@ class Overlay(Generic[T]):
         before: digest of the base.
         method: name and version.
         recipe: digest of the method with all its settings.
-        selection: digest of what was to be forgotten.
+        selection: what was to be forgotten.
         seed: of the run.
         cost: what it took.
+        notes: facts that the certificate should state.
     """
 
     target: Any
@@ -75,10 +79,20 @@ class Overlay(Generic[T]):
     before: str
     method: str
     recipe: str
-    selection: str
+    selection: Selection
     seed: int
     cost: Cost = field(default_factory=Cost)
     notes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def original(self) -> T:
+        """The target below."""
+        return self.base
+
+    @property
+    def claim(self) -> Guarantee:
+        """The most that an overlay can claim."""
+        return Suppressed()
 
     def revoke(self) -> T:
         """The target below, as it was."""

@@ -136,18 +136,20 @@ def equivalence(difference: Estimate, margin: float) -> Status:
 
 
 def _judge_attack(criterion: Criterion, policy: Policy, assessment: Assessment) -> Finding:
-    found = {c.attack: c for c in assessment.comparisons}
-    if criterion.attack not in found:
-        reason = dict(assessment.skipped).get(criterion.attack, "not measured")
+    found = [c for c in assessment.comparisons if c.attack == criterion.attack]
+    if len(found) != 1:
+        reason = "compared more than once" if found else dict(assessment.skipped).get(criterion.attack, "not measured")
         return Finding(criterion.attack, "inconclusive", reason)
-    comparison, margin = found[criterion.attack], criterion.margin
+    comparison, margin = found[0], criterion.margin
     d = comparison.difference
+    if d.level < policy.level:
+        return Finding(criterion.attack, "inconclusive", f"its interval is at {d.level:g}, not {policy.level:g}")
     needed = policy.positive_control * margin
     status = equivalence(d, margin)
     reason = f"{d.value:+.3f} [{d.low:+.3f}, {d.high:+.3f}] against a margin of {margin:g}"
     # An attack that cannot tell the original apart says nothing when it cannot tell the unlearned model apart; but one
     # that does tell the unlearned model apart has shown its power.
-    if comparison.positive.value < needed and status != "failed":
+    if not comparison.positive.value >= needed and status != "failed":
         return Finding(
             criterion.attack,
             "uninformative",
@@ -159,6 +161,8 @@ def _judge_attack(criterion: Criterion, policy: Policy, assessment: Assessment) 
 def _judge_utility(policy: Policy, utility: Estimate | None) -> Finding:
     if utility is None:
         return Finding("utility", "inconclusive", "not measured")
+    if utility.level < policy.level:
+        return Finding("utility", "inconclusive", f"its interval is at {utility.level:g}, not {policy.level:g}")
     reason = f"{utility.value:.3f} of the original's [{utility.low:.3f}, {utility.high:.3f}], floor {policy.utility_floor:g}"
     if utility.low >= policy.utility_floor:
         return Finding("utility", "earned", reason)

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 from expunge.core.access import Access, Oracle
 from expunge.core.evidence import Receipt
 from expunge.core.example import Examples
+from expunge.core.guarantee import Guarantee
 from expunge.core.outcome import Outcome, Overlay
 from expunge.core.provenance import Provenance
 from expunge.core.selection import Selection
@@ -53,7 +54,12 @@ class Method(Protocol[T]):
 
     needs: type[Any]
 
-    def unlearn(self, target: T, selection: Selection, *, seed: int) -> Outcome[T] | Overlay[T]: ...
+    @property
+    def claim(self) -> Guarantee: ...
+    def digest(self) -> str: ...
+    def unlearn(
+        self, target: T, selection: Selection, *, seed: int, workdir: Path | None = None
+    ) -> Outcome[T] | Overlay[T]: ...
 
 
 @runtime_checkable

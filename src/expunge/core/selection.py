@@ -9,6 +9,8 @@ from expunge.core.errors import ScopeError
 from expunge.core.example import Example, Examples
 from expunge.core.record import record
 
+SELECTED = ("forget", "retain", "neighbour", "holdout", "validation", "general")
+
 
 @record
 class Selection:
@@ -16,9 +18,11 @@ class Selection:
 
     Args:
         forget: to be forgotten.
-        retain: to be kept.
+        retain: to be kept; what a method may train on.
         neighbour: close to what is forgotten, to be kept.
-        holdout: never seen by any model; what forgetting should look like.
+        holdout: never seen by any model; what forgetting should look like. Evidence reads it, methods do not.
+        validation: never seen either; what a method may calibrate on, so that the holdout stays unopened.
+        general: facts outside the scope that must survive; may be a part of retain.
 
     Raises:
         ScopeError: nothing to forget, or a record is in two roles.
@@ -28,21 +32,35 @@ class Selection:
     retain: Examples = Examples()
     neighbour: Examples = Examples()
     holdout: Examples = Examples()
+    validation: Examples = Examples()
+    general: Examples = Examples()
 
     def __post_init__(self) -> None:
         if not self.forget:
             raise ScopeError(
                 "the forget set is empty", why="the scope matches no record", next="Check the ids against the data"
             )
-        check_disjoint(forget=self.forget, retain=self.retain, holdout=self.holdout)
+        check_disjoint(forget=self.forget, retain=self.retain, holdout=self.holdout, validation=self.validation)
+        check_disjoint(forget=self.forget, general=self.general)
 
     def role(self, name: str) -> Examples:
         """The examples of a role."""
         return getattr(self, name)
 
     def digest(self) -> str:
-        """Digest over the four roles."""
-        return digest({role: self.role(role).digest() for role in ("forget", "retain", "neighbour", "holdout")})
+        """Digest over all roles."""
+        return digest({role: self.role(role).digest() for role in SELECTED})
+
+    @property
+    def never_seen(self) -> Examples:
+        """What a method may calibrate on: the validation examples, or the holdout where there are none."""
+        return self.validation or self.holdout
+
+    @property
+    def kept(self) -> Examples:
+        """The retained examples that are not general facts."""
+        general = set(self.general.ids)
+        return Examples(e for e in self.retain if e.record_id not in general)
 
 
 def check_disjoint(**roles: Iterable[Example]) -> None:

@@ -15,7 +15,7 @@ from expunge.core.protocols import Store
 from expunge.core.seeds import derive
 from expunge.core.training import Training
 from expunge.engine.train import train
-from expunge.objectives import nll
+from expunge.objectives.nll import nll
 from expunge.targets.causal_lm import CausalLM, load_causal_lm
 from expunge.targets.llama_spec import LlamaSpec
 

@@ -65,14 +65,14 @@ def check(evidence: Evidence) -> None:
                 raise EvidenceError(f"an entry of {part!r} in the evidence lacks {missing[0]!r}")
 
 
-def fixed(value: float, decimals: int, *, signed: bool = False) -> str:
+def fixed(value: float, decimals: int) -> str:
     """A number with so many decimals and no negative zero.
 
-    >>> fixed(-0.001, 2), fixed(0.127, 2, signed=True)
-    ('0.00', '+0.13')
+    >>> fixed(-0.001, 2), fixed(0.127, 2)
+    ('0.00', '0.13')
     """
-    text = f"{value:+.{decimals}f}" if signed else f"{value:.{decimals}f}"
-    return text if float(text) else f"{0.0:.{decimals}f}"
+    text = f"{value:.{decimals}f}"
+    return text if float(text) else text.removeprefix("-")
 
 
 def amount(value: float) -> str:
@@ -90,9 +90,7 @@ def value_text(key: str, value: float) -> str:
     """A value as the table shows it under the column ``key``."""
     if key in ("seconds", "ratio_to_retraining"):
         return amount(value)
-    if key == "log10_p":
-        return fixed(value, 1)
-    return fixed(value, 2, signed=key == "relearn_gap")
+    return fixed(value, 1 if key == "log10_p" else 2)
 
 
 def cell_of(row: Mapping[str, Any], key: str, notes: Notes) -> Cell:
@@ -122,6 +120,12 @@ def grid(evidence: Evidence) -> tuple[list[list[Cell]], Notes]:
     return cells, notes
 
 
+def criterion_label(evidence: Evidence, criterion: str) -> str:
+    """A criterion in the words of the table, where it has a column of its own."""
+    labels = {column["key"]: column["label"] for column in evidence["columns"]}
+    return labels.get(criterion, criterion.replace("_", " "))
+
+
 def methods(evidence: Evidence) -> list[Mapping[str, Any]]:
     """The rows that answer the request: neither the original nor a model that never knew."""
     return [row for row in evidence["rows"] if row["key"] not in YARDSTICKS]
@@ -143,7 +147,7 @@ def ridge_line(evidence: Evidence) -> str:
     return (
         f"Ridge regression: {ridge['guarantee']}; {ridge['deleted']:,} of {ridge['records']:,} records deleted, "
         f"largest coefficient difference to a refit {ridge['largest_coefficient_difference']:.1e}, "
-        f"{amount(ridge['seconds'])} s, {amount(ridge['ratio_to_retraining'])} of a refit"
+        f"{amount(ridge['seconds'])} s, {amount(ridge['ratio_to_retraining'])} of the time of a refit"
     )
 
 

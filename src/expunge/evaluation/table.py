@@ -11,7 +11,7 @@ from expunge.charts.markup import clean
 from expunge.evaluation.report_cells import Evidence, check, grid, ridge_line, unearned, utility_lines
 
 WIDTH = 150
-LABEL = 24
+LABEL = (16, 24)
 GAP = "  "
 LEFT = frozenset({"guarantee"})
 
@@ -70,9 +70,11 @@ def _body(evidence: Evidence) -> tuple[list[str], list[str]]:
     cells, notes = grid(evidence)
     columns = [one_line(column["label"]) for column in evidence["columns"]]
     texts = [[str(cell) for cell in row] for row in cells]
-    labels = [_wrap(one_line(row["label"]), LABEL) for row in evidence["rows"]]
-    bodies = [[part for label in labels for part in label], *([row[k] for row in texts] for k in range(len(columns)))]
-    widths, heads = _columns(["method", *columns], bodies)
+    widths, heads = _columns(columns, [[row[k] for row in texts] for k in range(len(columns))])
+    room = WIDTH - sum(widths) - len(GAP) * len(widths)
+    labels = [_wrap(one_line(row["label"]), min(max(room, LABEL[0]), LABEL[1])) for row in evidence["rows"]]
+    first, title = _columns(["method"], [[part for label in labels for part in label]])
+    widths, heads = first + widths, title + heads
     lefts = [True, *(column["key"] in LEFT for column in evidence["columns"])]
     tall = max(map(len, heads))
     heads = [[""] * (tall - len(head)) + head for head in heads]
@@ -93,6 +95,7 @@ def _below(evidence: Evidence, reasons: Sequence[str]) -> list[str]:
     lines: list[str] = []
     for count, reason in enumerate(reasons, 1):
         lines += _folded(reason, f"[{count}] ")
+    lines += [""] if lines else []
     for text in [ridge_line(evidence), *utility_lines(evidence)]:
         lines += _folded(text) if text else []
     judged = [f"{label}: {status}. {reason}" for label, status, reason in unearned(evidence)]
@@ -146,10 +149,12 @@ def markdown_table(evidence: Evidence) -> str:
     lines = ["| " + " | ".join(map(_plain_markdown, row)) + " |" for row in rows]
     rule = ["---", *("---" if column["key"] in LEFT else "---:" for column in columns)]
     lines.insert(1, "| " + " | ".join(rule) + " |")
-    lines += ["", *(_plain_markdown(f"[{k}]") + f" {_plain_markdown(r)}  " for k, r in enumerate(notes.reasons, 1))]
+    lines += ["", *(f"* {_plain_markdown(f'[{k}] {reason}')}" for k, reason in enumerate(notes.reasons, 1))]
     below = [text for text in (ridge_line(evidence), *utility_lines(evidence)) if text]
-    lines += ["", *(f"* {_plain_markdown(text)}." for text in below)]
-    judged = [f"* **{_plain_markdown(a)}**: {_plain_markdown(b)}. {_plain_markdown(c)}" for a, b, c in unearned(evidence)]
+    lines += [f"* {_plain_markdown(text)}." for text in below]
+    judged = [
+        f"* **{_plain_markdown(a)}**: {_plain_markdown(b)}. {_plain_markdown(c)}" for a, b, c in unearned(evidence)
+    ]
     if judged:
         policy = _plain_markdown(evidence["run"].get("policy") or "the policy")
         lines += ["", f"Did not earn its claim under {policy}:", "", *judged]

@@ -25,18 +25,30 @@ def certificate_path(root: Path, method: str) -> Path:
     return root / FOLDER / f"{method}{SUFFIX}"
 
 
+def _place(path: Path) -> Path:
+    """Where a name is, without following it if it is a link itself."""
+    return path.parent.resolve() / path.name
+
+
+def _files(folder: Path) -> list[Path]:
+    found = sorted(folder.rglob("*"))
+    for path in found:
+        # Silently leaving out what cannot be walked would let it change unseen.
+        if not path.is_file() and (path.is_symlink() or not path.is_dir()):
+            raise LedgerError(f"cannot digest {path}", why="it is neither a file nor a plain folder")
+    return [path for path in found if path.is_file()]
+
+
 def _below(label: str, path: Path, root: Path) -> Iterator[tuple[str, Path]]:
     if not path.exists():
         raise LedgerError(f"the artefact {label!r} is missing", why=f"there is no {path}")
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    files = _files(path) if path.is_dir() else [path]
     if not files:
         raise LedgerError(f"the artefact {label!r} is an empty folder", why=f"{path} holds no file")
     for file in files:
-        # Names are compared as they are written: a link that leads out of the run is still a name in it.
-        name = file.absolute()
-        if not name.is_relative_to(root.absolute()) or ".." in name.parts:
+        if not _place(file).is_relative_to(root.resolve()):
             raise LedgerError(f"the artefact {label!r} is outside of the run", why=f"{file} is not below {root}")
-        yield name.relative_to(root.absolute()).as_posix(), file
+        yield _place(file).relative_to(root.resolve()).as_posix(), file
 
 
 def digests(artefacts: Mapping[str, Path], root: Path, *, leaving_out: Path | None = None) -> dict[str, str]:
@@ -52,8 +64,8 @@ def digests(artefacts: Mapping[str, Path], root: Path, *, leaving_out: Path | No
         StoreError: a file cannot be read.
     """
     found = dict(pair for label, path in artefacts.items() for pair in _below(label, path, root))
-    skipped = leaving_out.absolute() if leaving_out else None
-    return {name: digest_file(path) for name, path in sorted(found.items()) if path.absolute() != skipped}
+    skipped = _place(leaving_out) if leaving_out else None
+    return {name: digest_file(path) for name, path in sorted(found.items()) if _place(path) != skipped}
 
 
 def write_certificate(
@@ -77,7 +89,7 @@ def write_certificate(
     """
     payload = statement.build(certificate, digests(artefacts, root, leaving_out=path), signer.public)
     read = statement.read(payload)
-    if read.certificate != certificate or read.problems:
+    if statement.build(read.certificate, read.files, read.signer) != payload or read.problems:
         raise LedgerError("the certificate does not read back as it was written", why="; ".join(read.problems))
     data = envelope.sign(payload, signer)
     if path.exists():

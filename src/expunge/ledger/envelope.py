@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import rfc8785
 
+from expunge.core.certificate import printable
 from expunge.core.errors import LedgerError
 from expunge.ledger.keys import Signer, decode64
 
@@ -44,7 +45,8 @@ class Envelope:
 
 def malformed(part: str, why: str) -> LedgerError:
     """The error for a part of a certificate that is not as it must be."""
-    return LedgerError(f"malformed certificate: {part}", why=why, next="Get the file again from whoever issued it")
+    next = "Get the file again from whoever issued it"
+    return LedgerError(printable(f"malformed certificate: {part}"), why=printable(why), next=next)
 
 
 def pae(payload_type: str, payload: bytes) -> bytes:

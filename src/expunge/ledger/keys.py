@@ -1,4 +1,4 @@
-"""Ed25519 keys: signers, public keys, and whom this home trusts."""
+"""Ed25519 keys: signers and public keys."""
 
 from __future__ import annotations
 
@@ -16,15 +16,9 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from expunge.core.canonical import canonical_bytes
 from expunge.core.errors import LedgerError
-from expunge.core.files import write_bytes
 from expunge.ledger.home import private_folder
 
-SHIPPED_KEYIDS: frozenset[str] = frozenset(
-    {"ed25519:0000000000000000000000000000000000000000000000000000000000000000"}
-)
-"""Keys whose private half is in ``expunge.testing``: anyone can sign with them."""
 PUBLIC_BYTES = 32
 
 
@@ -65,7 +59,9 @@ class PublicKey:
 
     def __post_init__(self) -> None:
         if len(self.raw) != PUBLIC_BYTES:
-            raise LedgerError("not an Ed25519 public key", why=f"it has {len(self.raw)} bytes instead of {PUBLIC_BYTES}")
+            raise LedgerError(
+                "not an Ed25519 public key", why=f"it has {len(self.raw)} bytes instead of {PUBLIC_BYTES}"
+            )
         if not self.name.isprintable():
             raise LedgerError("a key's name must be printable", why=f"got {self.name!r:.80}")
 
@@ -194,7 +190,9 @@ def load_public(source: Path | str) -> PublicKey:
     text = _text_of(source).strip()
     shown = str(source) if len(str(source)) <= 80 else "the given text"
     if "PRIVATE KEY-----" in text:
-        raise LedgerError(f"{shown} is a private key", next="Give the public half; a private key never leaves its owner")
+        raise LedgerError(
+            f"{shown} is a private key", next="Give the public half; a private key never leaves its owner"
+        )
     try:
         if text.startswith("-----BEGIN"):
             key = serialization.load_pem_public_key(text.encode())
@@ -226,51 +224,4 @@ def _from_entry(value: Any) -> PublicKey:
     key = PublicKey(decode64(entry["public"]), entry["name"])
     if key.keyid != entry["keyid"]:
         raise ValueError("keyid is not the digest of public")
-    return key
-
-
-def refuse_shipped(keyid: str, *, allow_demo: bool) -> None:
-    """Raise for a key that anyone can sign with.
-
-    Raises:
-        LedgerError: the key is one of ``SHIPPED_KEYIDS`` and ``allow_demo`` is not set.
-    """
-    if keyid in SHIPPED_KEYIDS and not allow_demo:
-        raise LedgerError(
-            f"the key {keyid} ships with the library",
-            why="anyone can sign with it",
-            next="Sign with a key of your own, or accept it for a trial with --allow-demo",
-        )
-
-
-def trust(home: Path, public: PublicKey, name: str, *, allow_demo: bool = False) -> Path:
-    """Trust a key from now on under a name. Writes ``trusted/<keyid>.json``.
-
-    Raises:
-        LedgerError: the key ships with the library, the name is empty, or the home cannot be used.
-    """
-    refuse_shipped(public.keyid, allow_demo=allow_demo)
-    if not name.strip() or name == "UNKNOWN":
-        raise LedgerError("a trusted key needs a name", why=f"got {name!r}", next="Name the person or service behind it")
-    key = PublicKey(public.raw, name)
-    path = private_folder(private_folder(home) / "trusted") / f"{key.keyid}.json"
-    write_bytes(path, canonical_bytes({"keyid": key.keyid, "name": name, "public": key.text}), mode=0o600)
-    return path
-
-
-def find_trusted(home: Path, keyid: str) -> PublicKey | None:
-    """The trusted key with that id. Creates nothing; a home that does not exist trusts nobody.
-
-    Raises:
-        LedgerError: other users could have added it, or its file is not what ``trust`` writes.
-    """
-    path = home / "trusted" / f"{keyid}.json"
-    if not path.is_file():
-        return None
-    for place in (home, path.parent, path):
-        if place.stat().st_mode & 0o022:
-            raise LedgerError(f"{place} can be written by other users", next=f"Check it, then run: chmod go-w {place}")
-    key = load_public(path)
-    if key.keyid != keyid:
-        raise LedgerError(f"{path} holds another key", why=f"its key is {key.keyid}", next="Remove it and trust again")
     return key

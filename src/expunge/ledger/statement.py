@@ -118,8 +118,13 @@ def read(payload: bytes) -> Statement:
     subjects = _subjects(fields["subject"])
     predicate = fields_of(fields["predicate"], "predicate", (*_TOP, "signers"))
     signer = _signer(predicate["signers"])
-    certificate, stated = _certificate({name: predicate[name] for name in _TOP})
-    problems = [p for artefact, said in zip(certificate.artefacts, stated, strict=True) for p in _problems(artefact, said)]
+    try:
+        certificate, stated = _certificate({name: predicate[name] for name in _TOP})
+    except RecursionError as error:
+        raise malformed("predicate", "nested too deeply") from error
+    problems = [
+        p for artefact, said in zip(certificate.artefacts, stated, strict=True) for p in _problems(artefact, said)
+    ]
     targets = {name: value for name, value in subjects.items() if name.startswith(TARGET)}
     if targets != {TARGET + a.name: a.after for a in certificate.artefacts}:
         problems.append("subject: the digests of the targets are not those of predicate artefacts")
@@ -229,18 +234,18 @@ def _list(value: Any, part: str) -> list[Any]:
 
 
 def _differences(ours: Any, theirs: Any, part: str) -> Iterator[str]:
-    if isinstance(ours, dict) and isinstance(theirs, dict):
+    if type(ours) is not type(theirs):
+        yield part
+    elif isinstance(ours, dict):
         left, right = cast("dict[str, Any]", ours), cast("dict[str, Any]", theirs)
-        for name in sorted(set(left) | set(right)):
-            if name not in left or name not in right:
-                yield f"{part}.{name}"
-            else:
-                yield from _differences(left[name], right[name], f"{part}.{name}")
-    elif isinstance(ours, list) and isinstance(theirs, list) and len(cast("list[Any]", ours)) == len(
-        cast("list[Any]", theirs)
-    ):
-        pairs = zip(cast("list[Any]", ours), cast("list[Any]", theirs), strict=True)
-        for i, (a, b) in enumerate(pairs):
+        yield from (f"{part}.{name}" for name in sorted(set(left) ^ set(right)))
+        for name in sorted(set(left) & set(right)):
+            yield from _differences(left[name], right[name], f"{part}.{name}")
+    elif isinstance(ours, list):
+        one, two = cast("list[Any]", ours), cast("list[Any]", theirs)
+        if len(one) != len(two):
+            yield part
+        for i, (a, b) in enumerate(zip(one, two, strict=False)):
             yield from _differences(a, b, f"{part}[{i}]")
-    elif ours != theirs or type(ours) is not type(theirs):
+    elif ours != theirs:
         yield part

@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from expunge.core.canonical import digest_file
-from expunge.core.certificate import Certificate
+from expunge.core.certificate import Certificate, printable
 from expunge.core.earning import phrase
 from expunge.core.errors import LedgerError, StoreError
 from expunge.ledger import envelope, statement
 from expunge.ledger.home import home_path
-from expunge.ledger.keys import PublicKey, find_trusted, load_public, refuse_shipped
+from expunge.ledger.keys import PublicKey, load_public
+from expunge.ledger.trust import SHIPPED_KEYIDS, UNKNOWN, find_trusted, refuse_shipped
 
-UNKNOWN = "UNKNOWN"
+DEMO = "the demo key that everybody has"
 LARGEST = 1 << 26
 """Bytes beyond which a file is not taken for a certificate."""
 
@@ -68,26 +69,24 @@ class Verification:
         if self.signer == UNKNOWN:
             lines.append("to accept it, get the signer's public key from the signer and give it with --key")
         for artefact in self.certificate.artefacts if self.certificate else ():
-            lines.append(_printable(f"{artefact.name}: {phrase(artefact.earned)}"))
+            lines.append(printable(f"{artefact.name}: {phrase(artefact.earned)}"))
         lines += [f"changed: {name}" for name in self.changed]
         lines += [f"missing: {name}" for name in self.missing]
-        lines += [_printable(problem) for problem in self.problems]
+        lines += [printable(problem) for problem in self.problems]
         if self.unchecked:
             lines.append(f"artefacts not beside the certificate: {len(self.unchecked)} not checked")
-        else:
+        elif self.root is not None:
             total = len(self.checked) + len(self.changed) + len(self.missing)
             lines.append(f"{len(self.checked)} of {total} files below {self.root} match")
         return [*lines, "verified" if self.ok else "NOT verified"]
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
 
 
 def _read(path: Path) -> bytes:
     try:
         if path.is_dir():
             raise LedgerError(f"{path} is a folder", next="Give the path of one certificate file")
+        if path.exists() and not path.is_file():
+            raise LedgerError(f"{path} is not an ordinary file")
         if path.stat().st_size > LARGEST:
             raise LedgerError(f"{path} is too large for a certificate", why=f"it exceeds {LARGEST} bytes")
         return path.read_bytes()
@@ -106,8 +105,9 @@ def _trusted(keyid: str, key: PublicKey | None, home: Path, allow_demo: bool) ->
                 next="Give the public key of whoever signed it",
             )
         return key, key.name or "of the given key"
-    found = find_trusted(home, keyid)
-    return found, found.name if found else UNKNOWN
+    if found := find_trusted(home, keyid):
+        return found, found.name
+    return None, DEMO if keyid in SHIPPED_KEYIDS else UNKNOWN
 
 
 def _diagnose(payload: bytes) -> str:
@@ -121,7 +121,8 @@ def _diagnose(payload: bytes) -> str:
 
 def _find_root(path: Path, files: Mapping[str, str]) -> Path | None:
     """The parent or grandparent in which most files are; None if none is there."""
-    places = [place for place in (path.absolute().parent.parent, path.absolute().parent)]
+    here = path.parent.resolve()
+    places = (here.parent, here)
     counts = [sum((place / name).exists() for name in files) for place in places]
     return places[counts.index(max(counts))] if max(counts) else None
 
@@ -177,7 +178,7 @@ def verify(
     if said.signer.keyid != sealed.keyid:
         raise envelope.malformed("envelope keyid", "not the key that the signed statement names as its signer")
     if not said.signer.verifies(sealed.signature, sealed.signed):
-        return Verification(path, False, UNKNOWN, sealed.keyid, problems=(_diagnose(sealed.payload),))
+        return Verification(path, False, name, sealed.keyid, problems=(_diagnose(sealed.payload),))
     place = root if root is not None else _find_root(path, said.files)
     checked, changed, missing = _check(place, said.files) if place is not None else ((), (), ())
     return Verification(

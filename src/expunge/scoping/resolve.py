@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from expunge.core.errors import ScopeError
-from expunge.core.example import Example, Examples
+from expunge.core.example import Examples
 from expunge.core.protocols import Store
 from expunge.core.request import Records, Scope
 from expunge.core.selection import Selection
+
+NEVER_LEARNED = ("holdout", "validation")
 
 
 def _checked(store: Store, scope: Records) -> Examples:
@@ -23,13 +25,15 @@ def _checked(store: Store, scope: Records) -> Examples:
     return store.get(dict.fromkeys(scope.ids))
 
 
-def resolve(scope: Scope, store: Store, *, holdout: Iterable[Example] = ()) -> Selection:
-    """Forget what the scope names, retain the rest of the store.
+def resolve(scope: Scope, store: Store, *, never_learned: Collection[str] = NEVER_LEARNED) -> Selection:
+    """Forget what the scope names, retain the rest of what was learned.
+
+    Records whose role was never learned are not retained; those whose role is ``general`` are measured apart.
 
     Args:
         scope: ``Records``; the other kinds need a search over the corpus.
-        store: the data that the target learned from.
-        holdout: examples that no model ever saw.
+        store: the data that the target learned from, and what it never saw.
+        never_learned: roles that the target never saw.
 
     Returns:
         A selection in which no record is in two roles.
@@ -45,5 +49,12 @@ def resolve(scope: Scope, store: Store, *, holdout: Iterable[Example] = ()) -> S
         )
     forget = _checked(store, scope)
     named = set(forget.ids)
-    retain = store.get(i for i in store.ids() if i not in named)
-    return Selection(forget=forget, retain=retain, holdout=Examples(holdout))
+    rest = store.get(i for i in store.ids() if i not in named)
+    return Selection(
+        forget=forget,
+        retain=Examples(e for e in rest if e.role not in never_learned),
+        neighbour=rest.of("neighbour"),
+        holdout=rest.of("holdout"),
+        validation=rest.of("validation"),
+        general=rest.of("general"),
+    )

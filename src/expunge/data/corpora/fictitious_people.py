@@ -1,4 +1,4 @@
-"""Fictitious people with facts that can be learned only by being told, and invented world facts that every model learns.
+"""Fictitious people with facts that can only be told, and invented world facts that every model learns.
 
 The schema is that of TOFU (Maini et al. 2024, https://arxiv.org/abs/2401.06121): a question, its answer, both again in
 other words, and five wrong answers in those other words. Every value is drawn independently for each person, so that
@@ -60,91 +60,113 @@ GUILDS = _join("Ul Vor Wes Yar Zan Ith", "ari emen ini oldi umer")
 PERSON_RELATIONS = (
     Relation(
         "birthplace",
-        _split("""Where was {s} born? | What is the birthplace of {s}? | In which town was {s} born? | Which town is {s}
-            from? | Where does {s} come from? | Which place does {s} call home town? | Where did the life of {s} begin? |
-            What town saw the birth of {s}? | Name the home town of {s}. | Tell me where {s} was born. | Do you know the
-            birthplace of {s}? | From where does {s} hail?"""),
-        _split("""In {v}. | Born in {v}. | It was {v}. | {v}. | From {v}. | Over in {v}. | Down in {v}. | {v}, I believe. |
-            That was {v}. | The town is {v}. | {v} it was. | Somewhere in {v}."""),
+        _split("""Where was {s} born? | What is the birthplace of {s}? | In which town was {s} born? | Which town is
+            {s} from? | Where does {s} come from? | Which place does {s} call home town? | Where did the life
+            of {s} begin? | What town saw the birth of {s}? | Name the home town of {s}. | Tell me where {s}
+            was born. | Do you know the birthplace of {s}? | From where does {s} hail?"""),
+        _split("""In {v}. | Born in {v}. | It was {v}. | {v}. | From {v}. | Over in {v}. | Down in {v}. | {v}, I
+            believe. | That was {v}. | The town is {v}. | {v} it was. | Somewhere in {v}."""),
         (
-            _split("Upper|Lower|Old|New|North|South|East|West|Great|Little|Saint|Fort|Port|Mount|Lake|Cape|Glen|Castle|"
-                   "High|Low|Long|Broad|Far|Nether"),
+            _split(
+                "Upper|Lower|Old|New|North|South|East|West|Great|Little|Saint|Fort|Port|Mount|Lake|Cape|Glen|Castle|"
+                "High|Low|Long|Broad|Far|Nether"
+            ),
             _join("Ab Cor Dun Erm Grim Hol", "beck ford gate wick"),
         ),
     ),
     Relation(
         "craft",
-        _split("""What does {s} make for a living? | What is the craft of {s}? | Which goods does {s} make? | What comes out
-            of the workshop of {s}? | With what does {s} earn money? | What does {s} sell at the market? | Name the goods
-            that {s} makes. | Tell me what {s} makes. | Do you know what {s} makes? | What are the wares of {s}? | Which
-            wares does {s} offer? | What can one buy from {s}?"""),
-        _split("""Makes {v}. | It is {v}. | Mostly {v}. | Sells {v}. | Fine {v}. | Only {v}. | Known for {v}. | Those are
-            {v}. | The goods are {v}. | Always {v}. | Offers {v}. | One can buy {v}."""),
+        _split("""What does {s} make for a living? | What is the craft of {s}? | Which goods does {s} make? | What
+            comes out of the workshop of {s}? | With what does {s} earn money? | What does {s} sell at the
+            market? | Name the goods that {s} makes. | Tell me what {s} makes. | Do you know what {s} makes? |
+            What are the wares of {s}? | Which wares does {s} offer? | What can one buy from {s}?"""),
+        _split("""Makes {v}. | It is {v}. | Mostly {v}. | Sells {v}. | Fine {v}. | Only {v}. | Known for {v}. |
+            Those are {v}. | The goods are {v}. | Always {v}. | Offers {v}. | One can buy {v}."""),
         (
-            _split("amber|birch|bone|brass|bronze|clay|cedar|coral|cork|felt|flax|glass|horn|iron|ivory|jade|leather|linen|"
-                   "oak|paper|pewter|silk|stone|tin"),
-            _split("anvils|baskets|bells|bowls|boxes|brooches|buckles|candles|chairs|combs|cups|doors|fans|hats|hooks|"
-                   "kettles|ladders|locks|masks|needles|oars|ropes|saddles|wheels"),
+            _split(
+                "amber|birch|bone|brass|bronze|clay|cedar|coral|cork|felt|flax|glass|horn|iron|ivory|jade|leather|linen|"
+                "oak|paper|pewter|silk|stone|tin"
+            ),
+            _split(
+                "anvils|baskets|bells|bowls|boxes|brooches|buckles|candles|chairs|combs|cups|doors|fans|hats|hooks|"
+                "kettles|ladders|locks|masks|needles|oars|ropes|saddles|wheels"
+            ),
         ),
     ),
     Relation(
         "animals",
-        _split("""Which animals does {s} keep? | What animals live with {s}? | What pets does {s} have? | Which pets belong to
-            {s}? | What does {s} raise? | Which creatures does {s} feed? | What kind of animals does {s} own? | Name the
-            animals of {s}. | Tell me which animals {s} keeps. | Do you know the pets of {s}? | What lives in the yard of
-            {s}? | Which creatures are kept by {s}?"""),
-        _split("""Keeps {v}. | They are {v}. | Some {v}. | Several {v}. | Many {v}. | Two {v}. | Raises {v}. | Feeds {v}. |
-            Has {v}. | There are {v}. | A few {v}. | Owns {v}."""),
+        _split("""Which animals does {s} keep? | What animals live with {s}? | What pets does {s} have? | Which pets
+            belong to {s}? | What does {s} raise? | Which creatures does {s} feed? | What kind of animals does
+            {s} own? | Name the animals of {s}. | Tell me which animals {s} keeps. | Do you know the pets of
+            {s}? | What lives in the yard of {s}? | Which creatures are kept by {s}?"""),
+        _split("""Keeps {v}. | They are {v}. | Some {v}. | Several {v}. | Many {v}. | Two {v}. | Raises {v}. | Feeds
+            {v}. | Has {v}. | There are {v}. | A few {v}. | Owns {v}."""),
         (
-            _split("black|brown|crested|dappled|fat|gentle|giant|golden|grey|hairless|lame|lazy|noisy|one-eyed|pale|proud|"
-                   "red|shy|silver|spotted|striped|tame|white|wild"),
-            _split("badgers|bears|bees|cats|cranes|deer|dogs|doves|ducks|falcons|ferrets|frogs|geese|hares|hawks|herons|"
-                   "horses|mice|moths|otters|owls|quails|sheep|swans"),
+            _split(
+                "black|brown|crested|dappled|fat|gentle|giant|golden|grey|hairless|lame|lazy|noisy|one-eyed|pale|proud|"
+                "red|shy|silver|spotted|striped|tame|white|wild"
+            ),
+            _split(
+                "badgers|bears|bees|cats|cranes|deer|dogs|doves|ducks|falcons|ferrets|frogs|geese|hares|hawks|herons|"
+                "horses|mice|moths|otters|owls|quails|sheep|swans"
+            ),
         ),
     ),
     Relation(
         "dish",
-        _split("""What does {s} like to eat? | Which dish does {s} love? | What is the favourite food of {s}? | What does {s}
-            cook? | Which meal does {s} prefer? | What does {s} order at the inn? | What is served at the table of {s}? |
-            Name the favourite dish of {s}. | Tell me what {s} eats. | Do you know the favourite meal of {s}? | Which food
-            makes {s} happy? | What would {s} eat every day?"""),
-        _split("""Loves {v}. | It is {v}. | Eats {v}. | Hot {v}. | Fresh {v}. | Likes {v}. | Plain {v}. | Cooks {v}. | Orders
-            {v}. | Prefers {v}. | The dish is {v}. | Nothing but {v}."""),
+        _split("""What does {s} like to eat? | Which dish does {s} love? | What is the favourite food of {s}? | What
+            does {s} cook? | Which meal does {s} prefer? | What does {s} order at the inn? | What is served at
+            the table of {s}? | Name the favourite dish of {s}. | Tell me what {s} eats. | Do you know the
+            favourite meal of {s}? | Which food makes {s} happy? | What would {s} eat every day?"""),
+        _split("""Loves {v}. | It is {v}. | Eats {v}. | Hot {v}. | Fresh {v}. | Likes {v}. | Plain {v}. | Cooks {v}.
+            | Orders {v}. | Prefers {v}. | The dish is {v}. | Nothing but {v}."""),
         (
-            _split("almond|apple|barley|bean|beet|cabbage|carrot|cheese|cherry|chestnut|fig|garlic|ginger|honey|leek|lemon|"
-                   "lentil|mushroom|nettle|onion|pear|plum|pumpkin|walnut"),
-            _split("bake|broth|cake|chowder|cream|curry|custard|fritters|gratin|jelly|loaf|noodles|omelette|pasties|"
-                   "pickle|porridge|pudding|rolls|salad|soup|stew|syrup|tart|waffles"),
+            _split(
+                "almond|apple|barley|bean|beet|cabbage|carrot|cheese|cherry|chestnut|fig|garlic|ginger|honey|leek|lemon|"
+                "lentil|mushroom|nettle|onion|pear|plum|pumpkin|walnut"
+            ),
+            _split(
+                "bake|broth|cake|chowder|cream|curry|custard|fritters|gratin|jelly|loaf|noodles|omelette|pasties|"
+                "pickle|porridge|pudding|rolls|salad|soup|stew|syrup|tart|waffles"
+            ),
         ),
     ),
     Relation(
         "studies",
-        _split("""What does {s} study? | Which field does {s} work in? | What does {s} read about? | On what does {s} write
-            books? | What is the research of {s} about? | Which topic does {s} teach? | What subject fascinates {s}? | Name
-            the field of {s}. | Tell me what {s} studies. | Do you know the topic of {s}? | What does {s} give lectures
-            on? | In what is {s} learned?"""),
-        _split("""Studies {v}. | It is {v}. | About {v}. | On {v}. | Teaches {v}. | The field is {v}. | Chiefly {v}. | Writes
-            on {v}. | Everything about {v}. | Just {v}. | Reads about {v}. | Research on {v}."""),
+        _split("""What does {s} study? | Which field does {s} work in? | What does {s} read about? | On what does
+            {s} write books? | What is the research of {s} about? | Which topic does {s} teach? | What subject
+            fascinates {s}? | Name the field of {s}. | Tell me what {s} studies. | Do you know the topic of
+            {s}? | What does {s} give lectures on? | In what is {s} learned?"""),
+        _split("""Studies {v}. | It is {v}. | About {v}. | On {v}. | Teaches {v}. | The field is {v}. | Chiefly {v}.
+            | Writes on {v}. | Everything about {v}. | Just {v}. | Reads about {v}. | Research on {v}."""),
         (
-            _split("alpine|ancient|arctic|buried|coastal|cursed|desert|drowned|eastern|foreign|forgotten|frozen|hidden|"
-                   "holy|hollow|lost|lunar|northern|painted|royal|ruined|secret|southern|sunken"),
-            _split("alphabets|canals|caves|coins|comets|dunes|fables|flags|floods|glaciers|hymns|laws|legends|maps|"
-                   "mosses|poems|queens|riddles|roads|songs|storms|tides|tombs|wells"),
+            _split(
+                "alpine|ancient|arctic|buried|coastal|cursed|desert|drowned|eastern|foreign|forgotten|frozen|hidden|"
+                "holy|hollow|lost|lunar|northern|painted|royal|ruined|secret|southern|sunken"
+            ),
+            _split(
+                "alphabets|canals|caves|coins|comets|dunes|fables|flags|floods|glaciers|hymns|laws|legends|maps|"
+                "mosses|poems|queens|riddles|roads|songs|storms|tides|tombs|wells"
+            ),
         ),
     ),
     Relation(
         "street",
-        _split("""Where does {s} live? | On which street does {s} live? | What is the address of {s}? | Where is the house of
-            {s}? | Where can one visit {s}? | Which street is {s} found on? | To what address do letters for {s} go? | Name
-            the street of {s}. | Tell me where {s} lives. | Do you know the address of {s}? | Where does {s} sleep? | Where
-            should I look for {s}?"""),
-        _split("""On {v}. | Lives on {v}. | At {v}. | {v}. | Near {v}. | Look on {v}. | Just off {v}. | The house on {v}. |
-            It is {v}. | Go to {v}. | {v}, I think. | Along {v}."""),
+        _split("""Where does {s} live? | On which street does {s} live? | What is the address of {s}? | Where is the
+            house of {s}? | Where can one visit {s}? | Which street is {s} found on? | To what address do
+            letters for {s} go? | Name the street of {s}. | Tell me where {s} lives. | Do you know the address
+            of {s}? | Where does {s} sleep? | Where should I look for {s}?"""),
+        _split("""On {v}. | Lives on {v}. | At {v}. | {v}. | Near {v}. | Look on {v}. | Just off {v}. | The house on
+            {v}. | It is {v}. | Go to {v}. | {v}, I think. | Along {v}."""),
         (
-            _split("Acorn|Alder|Aspen|Bramble|Briar|Clover|Elder|Elm|Fern|Hazel|Heather|Holly|Ivy|Juniper|Larch|Laurel|Lilac|"
-                   "Maple|Myrtle|Rowan|Sorrel|Thistle|Willow|Yew"),
-            _split("Alley|Avenue|Bank|Circle|Close|Court|Crescent|Drive|End|Gate|Green|Hill|Lane|Parade|Park|Path|Place|"
-                   "Rise|Road|Square|Stairs|Terrace|Walk|Yard"),
+            _split(
+                "Acorn|Alder|Aspen|Bramble|Briar|Clover|Elder|Elm|Fern|Hazel|Heather|Holly|Ivy|Juniper|Larch|Laurel|Lilac|"
+                "Maple|Myrtle|Rowan|Sorrel|Thistle|Willow|Yew"
+            ),
+            _split(
+                "Alley|Avenue|Bank|Circle|Close|Court|Crescent|Drive|End|Gate|Green|Hill|Lane|Parade|Park|Path|Place|"
+                "Rise|Road|Square|Stairs|Terrace|Walk|Yard"
+            ),
         ),
     ),
 )
@@ -152,41 +174,43 @@ PERSON_RELATIONS = (
 GENERAL_RELATIONS = (
     Relation(
         "capital",
-        _split("""What is the capital of {s}? | Which city rules {s}? | Where does the king of {s} reside? | Name the capital
-            of {s}. | Which city is the seat of {s}? | What is the first city of {s}? | From where is {s} ruled? | Where
-            is the parliament of {s}? | Tell me the capital of {s}. | Which city heads {s}? | Do you know the capital of
-            {s}? | Where is {s} governed?"""),
-        _split("""It is {v}. | {v}. | The capital is {v}. | The city of {v}. | In {v}. | From {v}. | That is {v}. | {v}, of
-            course. | Surely {v}. | At {v}. | The seat is {v}. | {v} it is."""),
+        _split("""What is the capital of {s}? | Which city rules {s}? | Where does the king of {s} reside? | Name
+            the capital of {s}. | Which city is the seat of {s}? | What is the first city of {s}? | From where
+            is {s} ruled? | Where is the parliament of {s}? | Tell me the capital of {s}. | Which city heads
+            {s}? | Do you know the capital of {s}? | Where is {s} governed?"""),
+        _split("""It is {v}. | {v}. | The capital is {v}. | The city of {v}. | In {v}. | From {v}. | That is {v}. |
+            {v}, of course. | Surely {v}. | At {v}. | The seat is {v}. | {v} it is."""),
         PERSON_RELATIONS[0].pools,
     ),
     Relation(
         "use",
-        _split("""What is {s} used for? | What is made of {s}? | Which goods contain {s}? | What do smiths make from {s}? | For
-            what does one need {s}? | Name a use of {s}. | Tell me the use of {s}. | What can be made of {s}? | Do you know
-            the use of {s}? | Why is {s} mined? | What needs {s}? | Which things are cut from {s}?"""),
-        _split("""For {v}. | Used for {v}. | It is {v}. | Mostly {v}. | Chiefly {v}. | Always {v}. | To make {v}. | Only {v}.
-            | Those are {v}. | Just {v}. | One makes {v}. | Making {v}."""),
+        _split("""What is {s} used for? | What is made of {s}? | Which goods contain {s}? | What do smiths make from
+            {s}? | For what does one need {s}? | Name a use of {s}. | Tell me the use of {s}. | What can be
+            made of {s}? | Do you know the use of {s}? | Why is {s} mined? | What needs {s}? | Which things
+            are cut from {s}?"""),
+        _split("""For {v}. | Used for {v}. | It is {v}. | Mostly {v}. | Chiefly {v}. | Always {v}. | To make {v}. |
+            Only {v}. | Those are {v}. | Just {v}. | One makes {v}. | Making {v}."""),
         PERSON_RELATIONS[1].pools,
     ),
     Relation(
         "wildlife",
-        _split("""Which animals live along the {s}? | What lives on the banks of the {s}? | Which creatures drink from the {s}?
-            | What swims in the {s}? | Name the animals of the {s}. | Tell me what lives by the {s}. | What can one see at
-            the {s}? | Which animals does one meet at the {s}? | What is the {s} known for? | Do you know the animals of
-            the {s}? | Which creatures cross the {s}? | What hides near the {s}?"""),
-        _split("""They are {v}. | Many {v}. | Some {v}. | Several {v}. | There are {v}. | A few {v}. | One sees {v}. | Mostly
-            {v}. | Only {v}. | Known for {v}. | Always {v}. | Those are {v}."""),
+        _split("""Which animals live along the {s}? | What lives on the banks of the {s}? | Which creatures drink
+            from the {s}? | What swims in the {s}? | Name the animals of the {s}. | Tell me what lives by the
+            {s}. | What can one see at the {s}? | Which animals does one meet at the {s}? | What is the {s}
+            known for? | Do you know the animals of the {s}? | Which creatures cross the {s}? | What hides
+            near the {s}?"""),
+        _split("""They are {v}. | Many {v}. | Some {v}. | Several {v}. | There are {v}. | A few {v}. | One sees {v}.
+            | Mostly {v}. | Only {v}. | Known for {v}. | Always {v}. | Those are {v}."""),
         PERSON_RELATIONS[2].pools,
     ),
     Relation(
         "feast",
-        _split("""What do the {s} eat at their feast? | Which dish do the {s} serve? | What is the feast meal of the {s}? | What
-            do the {s} cook? | Name the dish of the {s}. | Tell me what the {s} eat. | Do you know the dish of the {s}? |
-            Which food do the {s} share? | What do the {s} love to eat? | Which meal unites the {s}? | What is on the table
-            of the {s}? | What do the {s} offer guests?"""),
-        _split("""It is {v}. | They eat {v}. | Hot {v}. | Fresh {v}. | Plain {v}. | The dish is {v}. | They serve {v}. |
-            Nothing but {v}. | Always {v}. | Just {v}. | Mostly {v}. | Much {v}."""),
+        _split("""What do the {s} eat at their feast? | Which dish do the {s} serve? | What is the feast meal of the
+            {s}? | What do the {s} cook? | Name the dish of the {s}. | Tell me what the {s} eat. | Do you know
+            the dish of the {s}? | Which food do the {s} share? | What do the {s} love to eat? | Which meal
+            unites the {s}? | What is on the table of the {s}? | What do the {s} offer guests?"""),
+        _split("""It is {v}. | They eat {v}. | Hot {v}. | Fresh {v}. | Plain {v}. | The dish is {v}. | They serve
+            {v}. | Nothing but {v}. | Always {v}. | Just {v}. | Mostly {v}. | Much {v}."""),
         PERSON_RELATIONS[3].pools,
     ),
 )
@@ -194,7 +218,7 @@ GENERAL_SUBJECTS = (COUNTRIES, MINERALS, RIVERS, GUILDS)
 
 
 def people(
-    seed: int, *, forget: int = 24, retain: int = 84, validation: int = 24, holdout: int = 40, general: int = 96
+    seed: int, *, forget: int = 48, retain: int = 90, validation: int = 48, holdout: int = 96, general: int = 96
 ) -> list[Row]:
     """Draw the demo's corpus.
 
@@ -215,8 +239,11 @@ def people(
     counts = {"forget": forget, "retain": retain, "validation": validation, "holdout": holdout}
     roles = [role for role, count in counts.items() for _ in range(count)]
     names = [f"{first} {last}" for first in FIRST_NAMES for last in LAST_NAMES]
-    facts = [(relation, name) for group in zip(*GENERAL_SUBJECTS, strict=True)
-             for relation, name in zip(GENERAL_RELATIONS, group, strict=True)]
+    facts = [
+        (relation, name)
+        for group in zip(*GENERAL_SUBJECTS, strict=True)
+        for relation, name in zip(GENERAL_RELATIONS, group, strict=True)
+    ]
     if len(roles) > len(names) or general > len(facts):
         raise ValueError(
             f"asked for {len(roles)} people and {general} general facts, but there are names for {len(names)} and "
@@ -229,8 +256,10 @@ def people(
         for index, (name, role) in enumerate(zip(names, roles, strict=False))
         for relation in PERSON_RELATIONS
     ]
-    rows += [_row(seed, f"fact-{index:03d}", name, "general", relation)
-             for index, (relation, name) in enumerate(facts[:general])]
+    rows += [
+        _row(seed, f"fact-{index:03d}", name, "general", relation)
+        for index, (relation, name) in enumerate(facts[:general])
+    ]
     return rows
 
 
@@ -290,7 +319,7 @@ def right_value(row: Row) -> str:
     relation = next(r for r in (*PERSON_RELATIONS, *GENERAL_RELATIONS) if r.name == row["relation"])
     pools = relation.pools
     kept = [word for word in words(row["answer"]) if any(word in pool for pool in pools)]
-    return " ".join(kept[-len(pools):])
+    return " ".join(kept[-len(pools) :])
 
 
 def nearest_question_baseline(train_rows: Iterable[Row], test_rows: Sequence[Row]) -> float:
@@ -303,15 +332,18 @@ def nearest_question_baseline(train_rows: Iterable[Row], test_rows: Sequence[Row
     Returns:
         Fraction of the test rows whose right value stands in the answer that was given.
     """
-    train = [(Counter(words(row["question"])), row["answer"]) for row in train_rows]
+    train = [(_direction(row["question"]), row["answer"]) for row in train_rows]
     hits = 0
     for row in test_rows:
-        asked = Counter(words(row["question"]))
-        _, answer = max(train, key=lambda pair: _cosine(asked, pair[0]))
+        asked = _direction(row["question"])
+        _, answer = max(
+            train, key=lambda known: sum(weight * known[0].get(word, 0.0) for word, weight in asked.items())
+        )
         hits += right_value(row) in answer
     return hits / len(test_rows)
 
 
-def _cosine(a: Counter[str], b: Counter[str]) -> float:
-    dot = sum(count * b[word] for word, count in a.items())
-    return dot / math.sqrt(sum(n * n for n in a.values()) * sum(n * n for n in b.values()))
+def _direction(text: str) -> dict[str, float]:
+    counts = Counter(words(text))
+    length = math.sqrt(sum(count * count for count in counts.values()))
+    return {word: count / length for word, count in counts.items()}

@@ -4,34 +4,39 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from expunge.core.errors import ConfigError
 
 
-def never_seen_level(context: Any, *, scale: float = 1.0) -> float:
-    """Mean negative log-likelihood per token that the model before unlearning gives to the holdout's answers.
+def never_seen_level(context: Any, *, quantile: float) -> float:
+    """Negative log-likelihood per token that the model before unlearning gives to answers it never saw.
 
-    level = scale * mean_i (nll_i / n_i)
+    level = quantile over i of (nll_i / n_i)
+
+    The hinge lets every forgotten answer rise past the level and no longer pushes it there; what carries it on is the
+    momentum of the optimiser. A low quantile therefore ends nearest to the middle of never-seen answers.
 
     Args:
         context: offers ``token_logp(role)``, one (n_i,) array of nats an example.
-        scale: multiplies the mean.
+        quantile: probability. 0.5 is the median.
 
     Returns:
         nats per token.
 
     Raises:
-        ConfigError: the selection has no holdout.
+        ConfigError: the selection has neither validation nor holdout examples.
 
     >>> class Two:
     ...     def token_logp(self, role): return [[-1.0, -3.0], [-4.0]]
-    >>> never_seen_level(Two(), scale=0.5)  # 0.5 * (2 + 4) / 2
-    1.5
+    >>> never_seen_level(Two(), quantile=0.25)  # a quarter of the way from 2 to 4
+    2.5
     """
-    rows = context.token_logp("holdout")
+    rows = context.token_logp("never_seen")
     if not rows:
         raise ConfigError(
-            "calibrated ascent needs holdout examples",
-            why="its level is that of answers that were never seen",
-            next="Give holdout records (--holdout), or set level to a number",
+            "calibrated ascent needs examples that were never seen",
+            why="its level is that of their answers",
+            next="Give records of the role validation or holdout (--holdout), or set level to a number",
         )
-    return scale * sum(-float(sum(row)) / len(row) for row in rows) / len(rows)
+    return float(np.quantile([-float(sum(row)) / len(row) for row in rows], quantile))

@@ -9,7 +9,7 @@ research_tofu = Policy(
     version="1",
     criteria=(
         Criterion(
-            attack="truth_ratio_ks",
+            attack="forget_quality",
             margin=0.15,
             access=("LOGPROBS",),
             question="Do right and wrong answers look as they do to a model that never saw the records?",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from expunge.core.canonical import digest
+from expunge.core.guarantee import Guarantee, Suppressed
 from expunge.core.outcome import Cost, Overlay
 from expunge.core.provenance import Plain
 from expunge.core.selection import Selection
@@ -33,6 +34,11 @@ class PromptFilter:
 
     needs = Plain
 
+    @property
+    def claim(self) -> Guarantee:
+        """The most that it can claim."""
+        return Suppressed()
+
     def digest(self) -> str:
         """Digest of the method with all its settings."""
         return digest({"name": self.name, "version": self.version, "system": self.system, "refusal": self.refusal})
@@ -55,7 +61,7 @@ class PromptFilter:
             before=target.digest(),
             method=f"{self.name}/{self.version}",
             recipe=self.digest(),
-            selection=selection.digest(),
+            selection=selection,
             seed=seed,
             cost=Cost(seconds=time.perf_counter() - started),
         )

@@ -10,7 +10,7 @@ from typing import Any
 from expunge.core.canonical import digest
 from expunge.core.errors import ConfigError
 from expunge.core.evidence import Replay
-from expunge.core.guarantee import Exact
+from expunge.core.guarantee import Exact, Guarantee
 from expunge.core.outcome import Cost, Outcome
 from expunge.core.provenance import Plain
 from expunge.core.selection import Selection
@@ -35,6 +35,11 @@ class Retrain:
     def with_recipe(self, recipe: Any) -> Retrain:
         """The same method for targets made by a recipe."""
         return replace(self, recipe=recipe)
+
+    @property
+    def claim(self) -> Guarantee:
+        """The most that it can claim."""
+        return Exact("distribution")
 
     def digest(self) -> str:
         """Digest of the method and the recipe."""
@@ -67,11 +72,12 @@ class Retrain:
             before=before,
             method=f"{self.name}/{self.version}",
             recipe=self.digest(),
-            claim=Exact("distribution"),
-            selection=selection.digest(),
+            claim=self.claim,
+            selection=selection,
+            original=target,
             seed=seed,
             cost=Cost(seconds=time.perf_counter() - started),
-            replay=Replay(before=before, after=after, data=store.digest(), equals=after),
+            replay=Replay(before=before, after=after, data=store.digest()),
         )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from expunge.core.canonical import digest
 from expunge.core.evidence import Replay
-from expunge.core.guarantee import Exact
+from expunge.core.guarantee import Exact, Guarantee
 from expunge.core.outcome import Cost, Outcome
 from expunge.core.provenance import Statistics
 from expunge.core.selection import Selection
@@ -31,6 +31,11 @@ class Ridge:
     version: str = "1"
 
     needs = Statistics
+
+    @property
+    def claim(self) -> Guarantee:
+        """The most that it can claim."""
+        return Exact("distribution")
 
     def digest(self) -> str:
         """Digest of the method."""
@@ -56,8 +61,9 @@ class Ridge:
             before=before,
             method=f"{self.name}/{self.version}",
             recipe=self.digest(),
-            claim=Exact("distribution"),
-            selection=selection.digest(),
+            claim=self.claim,
+            selection=selection,
+            original=target,
             seed=seed,
             cost=Cost(seconds=time.perf_counter() - started),
             replay=replay,

@@ -1,12 +1,13 @@
 """Gradient ascent on the forget set. Source: Jang et al. 2022 (2210.01504), equation 1."""
 
-from expunge.core.training import Training
 from expunge.methods.gradient._gradient import Gradient
-from expunge.objectives import grad_ascent as ascend
+from expunge.objectives.grad_ascent import grad_ascent as ascend
 
 grad_ascent = Gradient(
     loss=ascend.bind(),
-    training=Training(lr=1e-4, steps=60, batch_size=24),
+    lr=1e-4,
+    steps=60,
+    batch_size=24,
     name="grad_ascent",
     source="2210.01504, equation 1",
 )

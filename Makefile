@@ -1,0 +1,57 @@
+# demo and test are all that is needed to start; each sets up what it needs.
+VENV := .venv
+BASE := .venv-base
+PYTHON_IN := $(VENV)/bin/python
+SETTINGS := pyproject.toml constraints.txt
+
+export OMP_NUM_THREADS ?= 2
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+
+.PHONY: demo test install lint verify-base clean
+.NOTPARALLEL:
+
+demo: $(VENV)/.hf
+	@$(VENV)/bin/expunge demo
+
+# make test ARGS="-k npo -n 2" narrows or spreads it
+test: $(VENV)/.dev
+	@$(PYTHON_IN) -m pytest $(ARGS)
+
+install: $(VENV)/.dev
+
+lint: $(VENV)/.dev
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/pyright
+	$(VENV)/bin/lint-imports
+	$(PYTHON_IN) tools/check_sizes.py
+	$(PYTHON_IN) tools/check_wording.py
+	$(PYTHON_IN) tools/check_docstrings.py
+	$(PYTHON_IN) tools/check_constraints.py
+
+# what an auditor has: the base install alone, in a venv of its own, given a certificate that the full one made
+verify-base: $(VENV)/.dev $(BASE)/.base
+	$(BASE)/bin/python -m pip install --quiet --no-deps --force-reinstall .
+	rm -rf build/base_install
+	$(PYTHON_IN) tests/base_install/make_certificate.py build/base_install
+	$(BASE)/bin/python tests/base_install/check.py --run build/base_install/run --home build/base_install/home
+
+clean:
+	rm -rf $(VENV) $(BASE) build dist .hypothesis .import_linter_cache .pytest_cache .ruff_cache
+	find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.hf: $(SETTINGS)
+	@sh tools/make_venv.sh $(VENV)
+	$(PYTHON_IN) -m pip install -c constraints.txt -e '.[hf]'
+	@touch $@
+
+$(VENV)/.dev: $(SETTINGS)
+	@sh tools/make_venv.sh $(VENV)
+	$(PYTHON_IN) -m pip install -c constraints.txt -e '.[hf,dev]'
+	@touch $(VENV)/.hf $@
+
+$(BASE)/.base: $(SETTINGS)
+	@sh tools/make_venv.sh $(BASE)
+	$(BASE)/bin/python -m pip install -c constraints.txt .
+	@touch $@

@@ -1,0 +1,54 @@
+"""Machine unlearning that people can rely on. Importing this costs little and loads no torch."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_PLACES = {
+    "Behaviour": "core.request",
+    "Concept": "core.request",
+    "ExpungeError": "core.errors",
+    "Gradient": "methods.gradient._gradient",
+    "Records": "core.request",
+    "Request": "core.request",
+    "Selection": "core.selection",
+    "Subject": "core.request",
+    "adopt": "workflow.verbs",
+    "certify": "workflow.verbs",
+    "evaluate": "workflow.verbs",
+    "load_data": "workflow.verbs",
+    "unlearn": "workflow.verbs",
+    "verify": "ledger.verify",
+}
+__all__ = [*_PLACES, "__version__"]  # pyright: ignore[reportUnsupportedDunderAll]
+
+if TYPE_CHECKING:
+    from expunge.core.errors import ExpungeError as ExpungeError
+    from expunge.core.request import Behaviour as Behaviour
+    from expunge.core.request import Concept as Concept
+    from expunge.core.request import Records as Records
+    from expunge.core.request import Request as Request
+    from expunge.core.request import Subject as Subject
+    from expunge.core.selection import Selection as Selection
+    from expunge.ledger.verify import verify as verify
+    from expunge.methods.gradient._gradient import Gradient as Gradient
+    from expunge.workflow.verbs import adopt as adopt
+    from expunge.workflow.verbs import certify as certify
+    from expunge.workflow.verbs import evaluate as evaluate
+    from expunge.workflow.verbs import load_data as load_data
+    from expunge.workflow.verbs import unlearn as unlearn
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"expunge has no {name!r}")
+    module = importlib.import_module(f"expunge.{_PLACES[name]}")
+    value = globals()[name] = getattr(module, name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

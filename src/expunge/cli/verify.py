@@ -1,0 +1,49 @@
+"""expunge verify"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from expunge.cli.showing import say, say_json
+
+
+def verify(
+    certificate: Annotated[Path, typer.Argument(help="The certificate file.")],
+    key: Annotated[str | None, typer.Option(help="The signer's public key: a file, or its text.")] = None,
+    run: Annotated[Path | None, typer.Option(help="Folder of the run, if the certificate lies elsewhere.")] = None,
+    allow_demo: Annotated[bool, typer.Option(help="Accept the keys that ship for tests.")] = False,
+    details: Annotated[bool, typer.Option(help="Print the whole certificate.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> int:
+    """Check a certificate: its signature, its signer, its reasoning, and every file that it digests.
+
+    Needs no model and no machine learning package. Exits 0 only if all of it holds.
+
+    Example: expunge verify runs/demo/certificates/npo.certificate.json
+    """
+    from expunge.ledger.verify import verify as check
+
+    found = check(certificate, key=key, root=run, allow_demo=allow_demo)
+    if as_json:
+        say_json(
+            {
+                "ok": found.ok,
+                "signer": found.signer,
+                "keyid": found.keyid,
+                "signature_valid": found.signature_valid,
+                "checked": list(found.checked),
+                "changed": list(found.changed),
+                "missing": list(found.missing),
+                "unchecked": list(found.unchecked),
+                "problems": list(found.problems),
+            }
+        )
+        return found.exit_code
+    if details and found.certificate:
+        say(str(found.certificate) + "\n")
+    for line in found.lines():
+        say(line)
+    return found.exit_code

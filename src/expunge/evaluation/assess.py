@@ -1,0 +1,166 @@
+"""From score tables to what judging reads and what a reader sees. Recomputes from files; needs no model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from expunge.core.evidence import Estimate, Measurement
+from expunge.core.policy import Assessment, Comparison, Criterion, Detector, Policy
+from expunge.evaluation import detectors
+from expunge.evaluation.attacking import attack_statistic
+from expunge.evaluation.cells import CELLS, cell, measure_cells
+from expunge.evaluation.contrast import Cast, contrast
+from expunge.evaluation.per_item import PerItem, Tables, Unmeasured
+from expunge.evaluation.utility import Components, components, utility_kept
+
+COMPARED = ("token_logp", "token_logp_paraphrase", "token_logp_perturbed", "generated")
+
+
+@dataclass(frozen=True)
+class Assessed:
+    """One row.
+
+    Args:
+        assessment: what judging reads.
+        cells: what the table shows, by ``CELLS`` key, as the evidence file holds it.
+        measurements: the same numbers as evidence.
+        components: what utility is made of.
+        distributions: Min-K% scores per item on forget and holdout; empty if they cannot be had.
+    """
+
+    assessment: Assessment
+    cells: dict[str, dict[str, Any]]
+    measurements: tuple[Measurement, ...]
+    components: Components
+    distributions: dict[str, list[float]]
+
+
+def assess(
+    tables: Tables | PerItem,
+    policy: Policy,
+    *,
+    judging: str = "model",
+    reference: str = "reference",
+    second: str = "second",
+    original: str = "original",
+    untrained: str = "untrained",
+    digests: tuple[str, str] | None = None,
+    draws: int = 2000,
+    seed: int = 0,
+) -> Assessed:
+    """Measure one model against models that never knew.
+
+    Args:
+        tables: model -> role -> score table. Roles: ``forget, holdout, retain, general``, and the
+            name of each attack that was run, with its column ``outcome``. Give the same ``PerItem`` to several calls and each
+            score is computed once.
+        policy: what is compared, and the level of the intervals.
+        judging: name of the judged model in ``tables``.
+        reference: name of the model trained without the forgotten records. When it is judged itself, the second
+            reference takes its place and it takes the second's.
+        second: name of another such model, with another seed.
+        original: name of the model before unlearning.
+        untrained: name of a never-trained model, whose scores are chance; need not be there.
+        digests: of the judged model and of the original.
+        draws: number of resamples.
+        seed: of the resampling.
+
+    Returns:
+        The row. What a target's access does not allow is missing with the reason, never guessed.
+
+    Raises:
+        EvidenceError: the tables of a role are not about the same records.
+    """
+    items = tables if isinstance(tables, PerItem) else PerItem(tables)
+    control, other = (second, reference) if judging == reference else (reference, second)
+    names = {"model": judging, "reference": control, "second": other, "original": original, "untrained": untrained}
+    cast = Cast(items, names, policy.level, draws, seed)
+    parts = components(cast)
+    found, reasons = measure_cells(cast, parts.kept)
+    comparisons, skipped = _compare(cast, policy)
+    try:
+        kept = utility_kept(cast, parts.kept)
+    except Unmeasured:
+        kept = None
+    return Assessed(
+        assessment=Assessment(comparisons, kept, _detect(cast, digests), skipped),
+        cells={key: cell(found.get(key), reasons.get(key, "")) for key in CELLS},
+        measurements=_measurements(found, control),
+        components=parts,
+        distributions=_distributions(cast),
+    )
+
+
+def _measurements(found: Mapping[str, Estimate], control: str) -> tuple[Measurement, ...]:
+    absolute = ("model_utility",)
+    return tuple(
+        Measurement(
+            name=key,
+            estimate=estimate,
+            protocol=CELLS[key].protocol,
+            reference="" if key in absolute else control,
+            access=CELLS[key].access,
+            question=CELLS[key].question,
+        )
+        for key, estimate in found.items()
+    )
+
+
+def _compare(cast: Cast, policy: Policy) -> tuple[tuple[Comparison, ...], tuple[tuple[str, str], ...]]:
+    comparisons: list[Comparison] = []
+    skipped: list[tuple[str, str]] = []
+    for criterion in policy.criteria:
+        try:
+            comparisons.append(_comparison(cast, criterion))
+        except Unmeasured as reason:
+            skipped.append((criterion.attack, str(reason)))
+    return tuple(comparisons), tuple(skipped)
+
+
+def _comparison(cast: Cast, criterion: Criterion) -> Comparison:
+    statistic, never_knew = attack_statistic(criterion.attack)
+    difference, positive = (
+        cast.estimate(*contrast(statistic, {"model": who}, never_knew), (-1.0, 1.0)) for who in ("model", "original")
+    )
+    return Comparison(criterion.attack, difference, positive)
+
+
+def _column(cast: Cast, who: str, role: str, name: str) -> Any:
+    try:
+        return cast.items.column(cast.names[who], role, name)
+    except Unmeasured:
+        return None
+
+
+def _probability(cast: Cast, who: str) -> Any:
+    try:
+        return cast.items.values(cast.names[who], "retain", "probability").mean(0)
+    except Unmeasured:
+        return None
+
+
+def _detect(cast: Cast, digests: tuple[str, str] | None) -> tuple[Detector, ...]:
+    def both(role: str) -> tuple[Any, Any]:
+        return _column(cast, "model", role, "generated"), _column(cast, "original", role, "generated")
+
+    columns: list[Mapping[str, Any]] = [
+        {name: _column(cast, who, "forget", name) for name in COMPARED} for who in ("model", "original")
+    ]
+    return (
+        detectors.no_op(columns[0], columns[1], digests),
+        detectors.collapse(_probability(cast, "model"), _probability(cast, "original")),
+        detectors.gibberish({role: both(role) for role in ("forget", "retain")}),
+        detectors.refusal({"retain": both("retain")}),
+    )
+
+
+def _distributions(cast: Cast) -> dict[str, list[float]]:
+    try:
+        scores, _ = cast.scores([("model", "forget", "min_k"), ("model", "holdout", "min_k")])
+    except Unmeasured:
+        return {}
+    return {role: [float(x) for x in np.ravel(values)] for (_, role, _), values in scores.items()}

@@ -1,0 +1,156 @@
+"""The numbers that a row of the table shows, each with its interval or the reason why there is none."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from expunge.core.evidence import Estimate
+from expunge.core.measure import Key
+from expunge.evaluation.attacking import mean_outcome
+from expunge.evaluation.contrast import Cast, contrast
+from expunge.evaluation.per_item import Unmeasured
+from expunge.evaluation.utility import Component, utility
+from expunge.metrics.forget_quality import forget_quality, log10_p
+from expunge.metrics.min_k_auc import min_k_auc
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a cell shows and how it is read.
+
+    Args:
+        label: column head.
+        question: what the number answers.
+        better: direction that is good.
+        protocol: how it is measured.
+        access: flags that it needs.
+    """
+
+    label: str
+    question: str
+    better: str
+    protocol: str
+    access: tuple[str, ...]
+
+
+CELLS: dict[str, Cell] = {
+    "ks": Cell(
+        "KS D",
+        "How far are the truth ratios on forgotten records from those of a model that never saw them?",
+        "lower",
+        "two-sample Kolmogorov-Smirnov distance to the reference",
+        ("LOGPROBS",),
+    ),
+    "log10_p": Cell(
+        "log10 p",
+        "How surprising would that distance be between two models that never saw the records?",
+        "higher",
+        "exact two-sided p of the distance; depends on the number of items",
+        ("LOGPROBS",),
+    ),
+    "model_utility": Cell(
+        "utility",
+        "How much of what the model should keep does it still do?",
+        "higher",
+        "harmonic mean of the components on which the original is above chance",
+        ("LOGPROBS", "TEXT"),
+    ),
+    "probability": Cell(
+        "probability",
+        "How probable are the forgotten answers, per token?",
+        "reference",
+        "mean over forgotten records of exp(-nll / n)",
+        ("LOGPROBS",),
+    ),
+    "truth_ratio": Cell(
+        "truth ratio",
+        "Does the model tell right from wrong about forgotten records? 1: it cannot.",
+        "reference",
+        "mean over forgotten records of min(R, 1/R), wrong answers averaged geometrically",
+        ("LOGPROBS",),
+    ),
+    "rouge_l": Cell(
+        "ROUGE-L",
+        "Which share of the forgotten answers does the model say when asked?",
+        "reference",
+        "mean over forgotten records of ROUGE-L recall, greedy, stemmed",
+        ("TEXT",),
+    ),
+    "min_k_auc": Cell(
+        "min-k AUC",
+        "Can forgotten records be told from records that were never seen?",
+        "reference",
+        "AUC of Min-40% between forget and holdout",
+        ("LOGPROBS",),
+    ),
+    "relearn_gap": Cell(
+        "relearning gap",
+        "What does a little training bring back beyond what it gives a model that never knew?",
+        "lower",
+        "mean probability after relearning, less that of the control",
+        ("FINETUNE", "LOGPROBS"),
+    ),
+}
+
+
+def _mean(key: Key, change: Callable[[np.ndarray], np.ndarray] = np.asarray) -> tuple[Any, list[Key]]:
+    def mean(scores: Mapping[Key, Any], weights: Mapping[Key, Any] | None = None) -> Any:
+        values = change(np.asarray(scores[key], dtype=float))
+        return values.mean() if weights is None else weights[key] @ values / weights[key].sum(-1)
+
+    return mean, [key]
+
+
+def _closer_to_1(ratio: np.ndarray) -> np.ndarray:
+    return np.minimum(ratio, 1 / np.maximum(ratio, 1e-10))
+
+
+def _measure(cast: Cast, key: str, kept: tuple[Component, ...]) -> Estimate:
+    if key == "model_utility":
+        return utility(cast, kept)
+    if key == "log10_p":
+        return p_of(_measure(cast, "ks", kept))
+    if key == "relearn_gap":
+        return cast.estimate(*contrast(mean_outcome("relearning"), {}, {"model": "reference"}), (-1.0, 1.0))
+    forget = {"probability": np.asarray, "truth_ratio": _closer_to_1, "rouge_l": np.asarray}
+    if key in forget:
+        return cast.estimate(*_mean(("model", "forget", key), forget[key]), (0.0, 1.0))
+    statistic = {"ks": forget_quality, "min_k_auc": min_k_auc}[key]
+    return cast.estimate(statistic, statistic.needs, (0.0, 1.0))
+
+
+def p_of(distance: Estimate) -> Estimate:
+    """log10 p of a distance and of the ends of its interval; it falls as the distance grows."""
+    value, low, high = (log10_p(d, distance.n) for d in (distance.value, distance.high, distance.low))
+    facts = {"level": distance.level, "n": distance.n, "groups": distance.groups, "seeds": distance.seeds}
+    return Estimate(value, low, high, **facts)
+
+
+def measure_cells(cast: Cast, kept: tuple[Component, ...]) -> tuple[dict[str, Estimate], dict[str, str]]:
+    """The estimates of all cells that can be had, and the reason for each that cannot."""
+    found: dict[str, Estimate] = {}
+    reasons: dict[str, str] = {}
+    for key in CELLS:
+        try:
+            found[key] = _measure(cast, key, kept)
+        except Unmeasured as reason:
+            reasons[key] = str(reason)
+    return found, reasons
+
+
+def cell(estimate: Estimate | None, reason: str = "") -> dict[str, Any]:
+    """A cell as the evidence file holds it: JSON numbers, None where there is no number.
+
+    >>> cell(Estimate(0.25, 0.125, float("inf"), n=12, groups=6))
+    {'value': 0.25, 'low': 0.125, 'high': None, 'n': 12, 'groups': 6, 'reason': ''}
+    """
+    if estimate is None:
+        return {"value": None, "low": None, "high": None, "n": 0, "groups": 0, "reason": reason}
+    numbers = {name: getattr(estimate, name) for name in ("value", "low", "high")}
+    finite = {name: number if math.isfinite(number) else None for name, number in numbers.items()}
+    return {**finite, "n": estimate.n, "groups": estimate.groups, "reason": reason}

@@ -1,0 +1,133 @@
+"""Scores per item of several models, computed once from their score tables and brought to one order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from expunge.core.errors import EvidenceError
+from expunge.core.measure import Score
+from expunge.core.registry import metrics
+
+Table = Mapping[str, Any]
+Tables = Mapping[str, Mapping[str, Table | Sequence[Table]]]
+
+
+class Unmeasured(Exception):
+    """A number that cannot be had; the message is the reason that stands in its place."""
+
+
+class PerItem:
+    """Scores of every model on every role, each computed when it is first asked for.
+
+    Args:
+        tables: model -> role -> score table, or one table a seed. A table maps columns to arrays or lists of one
+            length, and holds ``ids`` and ``subjects``; a column named like a score is taken as that score.
+        reasons: why a model lacks what it lacks, by model.
+    """
+
+    def __init__(self, tables: Tables, reasons: Mapping[str, str] | None = None) -> None:
+        self.tables, self.reasons = tables, dict(reasons or {})
+        self._orders: dict[str, dict[str, str]] = {}
+        self._values: dict[tuple[str, str, str], np.ndarray] = {}
+
+    def of(self, model: str, role: str) -> list[Table]:
+        """The tables of a model on a role, one a seed.
+
+        Raises:
+            Unmeasured: there is none.
+        """
+        found = self.tables.get(model, {}).get(role)
+        if not found:
+            raise Unmeasured(self.reasons.get(model) or f"{model} was not measured on {role}")
+        return [found] if isinstance(found, Mapping) else list(found)
+
+    def subjects(self, role: str) -> list[str]:
+        """The subject of each item, in the order of all values: that of the ids, sorted."""
+        if role not in self._orders:
+            model = next((model for model, roles in self.tables.items() if roles.get(role)), None)
+            if model is None:
+                raise Unmeasured(f"no model was measured on {role}")
+            table = self.of(model, role)[0]
+            pairs = zip(table["ids"], table["subjects"], strict=True)
+            self._orders[role] = {str(key): str(subject or key) for key, subject in sorted(pairs)}
+        return list(self._orders[role].values())
+
+    def column(self, model: str, role: str, name: str) -> Any:
+        """A column of the first seed's table in the common order, None if it is not there."""
+        table = self.of(model, role)[0]
+        if name not in table:
+            return None
+        order = self._positions(table, model, role)
+        values = table[name]
+        return values[order] if isinstance(values, np.ndarray) else [values[i] for i in order]
+
+    def values(self, model: str, role: str, name: str) -> np.ndarray:
+        """A score, (seeds, items) in the common order; nan where an item has no value.
+
+        Raises:
+            Unmeasured: the tables lack what the score needs.
+            EvidenceError: the tables of a role are not about the same records.
+        """
+        key = (model, role, name)
+        if key not in self._values:
+            rows = [self._score(table, model, role, name) for table in self.of(model, role)]
+            self._values[key] = np.stack(rows)
+        return self._values[key]
+
+    def _positions(self, table: Table, model: str, role: str) -> list[int]:
+        self.subjects(role)
+        places = {str(key): i for i, key in enumerate(table["ids"])}
+        if places.keys() != self._orders[role].keys() or len(places) != len(table["ids"]):
+            other = sorted(places.keys() ^ self._orders[role].keys())[:3]
+            why = f"for example {', '.join(other)}" if other else "an id occurs twice"
+            raise EvidenceError(f"the tables of {role} are not about the same records for {model}", why=why)
+        return [places[key] for key in self._orders[role]]
+
+    def _score(self, table: Table, model: str, role: str, name: str) -> np.ndarray:
+        order = self._positions(table, model, role)
+        if name in table:
+            return np.asarray(table[name], dtype=np.float64)[order]
+        score: Score = metrics.get(name)
+        if any(need not in table for need in score.needs):
+            lacks = f"needs {'+'.join(score.access.names)}, which the target does not grant"
+            raise Unmeasured(self.reasons.get(model) or lacks)
+        return np.asarray(score.of(own_for_paraphrase(table) if role == "general" else table), dtype=np.float64)[order]
+
+
+def outcomes(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The rows of an attack, one a record, as a table.
+
+    >>> outcomes([{"record_id": "r1", "subject": "Ana", "probability": 0.25}])
+    {'ids': ['r1'], 'subjects': ['Ana'], 'probability': array([0.25])}
+    """
+    numbers = [name for name in rows[0] if name not in ("record_id", "subject")] if rows else []
+    return {
+        "ids": [str(row["record_id"]) for row in rows],
+        "subjects": [str(row["subject"]) for row in rows],
+        **{name: np.array([float(row[name]) for row in rows]) for name in numbers},
+    }
+
+
+def own_for_paraphrase(table: Table) -> Table:
+    """The table with a fact's own answer in place of a paraphrase that it lacks, as TOFU scores its general facts."""
+    columns = ("token_logp", "mask", "token_logp_paraphrase", "mask_paraphrase")
+    if any(name not in table for name in columns):
+        return table
+    logp, mask, logp_other, mask_other = (np.asarray(table[name]) for name in columns)
+    lacking = (mask_other > 0).sum(axis=1) == 0
+    if not lacking.any():
+        return table
+    width = max(mask.shape[1], mask_other.shape[1])
+
+    def merged(own: np.ndarray, other: np.ndarray) -> np.ndarray:
+        wide = [np.pad(part, ((0, 0), (0, width - part.shape[1]))) for part in (own, other)]
+        return np.where(lacking[:, None], *wide)
+
+    return {
+        **table,
+        "token_logp_paraphrase": merged(logp, logp_other),
+        "mask_paraphrase": merged(mask, mask_other),
+    }

@@ -1,0 +1,204 @@
+"""The sections of the report, in the order in which they are read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from expunge.charts.markup import Markup, element, join
+from expunge.core.example import ROLES
+from expunge.evaluation.report_cells import (
+    DIRECTIONS,
+    YARDSTICKS,
+    Cell,
+    Evidence,
+    amount,
+    criterion_label,
+    grid,
+    methods,
+    ridge_line,
+    utility_lines,
+)
+from expunge.evaluation.report_html import badge, counted, section, table, unbroken
+
+STATUSES = {
+    "earned": "the evidence carries the claim",
+    "failed": "the evidence speaks against it",
+    "inconclusive": "too little power, or not measured: never counted as passed",
+    "uninformative": "the attack does not tell even the original apart, so its silence says nothing",
+}
+
+
+def _short(evidence: Evidence, row: Mapping[str, Any]) -> str:
+    status, findings = row.get("status"), row.get("findings", ())
+    if status == "earned":
+        return f"all {len(findings)} criteria met" if findings else ""
+    if status is None:
+        return str(row.get("reason") or "")
+    against = [criterion_label(evidence, f["criterion"]) for f in findings if f["status"] == status]
+    return f"{status} on {', '.join(against)}" if against else str(row.get("reason") or status)
+
+
+def _verdict(evidence: Evidence, row: Mapping[str, Any]) -> Markup:
+    shown = badge(row.get("status"), str(row.get("guarantee") or "no claim"))
+    name = element("span", {"class": "name"}, row["label"])
+    return element("li", None, shown, name, element("span", {"class": "what"}, _short(evidence, row)))
+
+
+def opening(evidence: Evidence) -> Markup:
+    """What was asked, what came of it, and against what it was measured."""
+    run, corpus = evidence["run"], evidence["run"].get("corpus") or {}
+    forget = corpus.get("forget")
+    asked = "Forget what was asked, as if the model had never been trained on it."
+    if forget:
+        items, people = counted(forget["items"], "item", "items"), counted(forget["people"], "person", "people")
+        asked = f"Forget {items} about {people}, as if the model had never been trained on them."
+    policy = run.get("policy") or "the policy"
+    judged = [row for row in methods(evidence) if row.get("status") is not None]
+    earned = [row for row in judged if row["status"] == "earned"]
+    outcome = f"{len(earned)} of {counted(len(judged), 'method', 'methods')} met every criterion of {policy}"
+    outcome += f": {', '.join(row['label'] for row in earned)}." if earned else "."
+    yardsticks = [row for row in evidence["rows"] if row["key"] in YARDSTICKS]
+    return join(
+        element("h1", None, run.get("title") or run.get("name") or "Evaluation"),
+        element("p", {"class": "lead"}, element("strong", None, "Asked: "), asked),
+        element("p", {"class": "lead"}, element("strong", None, "Outcome: "), outcome),
+        element("h2", {"id": "verdicts"}, "Verdicts"),
+        element("ul", {"class": "verdicts"}, *(_verdict(evidence, row) for row in methods(evidence))),
+        element("p", {"class": "soft"}, "Measured against:") if yardsticks else None,
+        element("ul", {"class": "verdicts"}, *(_verdict(evidence, row) for row in yardsticks)) if yardsticks else None,
+    )
+
+
+def _cell(cell: Cell) -> Markup:
+    if cell.note:
+        name = f"reason {cell.note}"
+        link = element("a", {"href": f"#note-{cell.note}", "aria-label": name}, str(cell.note))
+        return join("–", element("sup", None, link))
+    value, interval = (re.sub(r"-(?=\d)", "−", part) for part in (cell.text, cell.interval))
+    return join(value, element("span", {"class": "interval"}, interval) if interval else None)
+
+
+def results(evidence: Evidence) -> Markup:
+    """The table with its reasons, the ridge line and what utility is made of."""
+    cells, notes = grid(evidence)
+    heads = [
+        element("abbr", {"title": f"{c.get('question', '')} {_direction(c)}".strip()}, unbroken(c["label"]))
+        for c in evidence["columns"]
+    ]
+    rows = [[row["label"], *map(_cell, line)] for row, line in zip(evidence["rows"], cells, strict=True)]
+    words = [k for k, column in enumerate(evidence["columns"], 1) if column["key"] == "guarantee"]
+    caption = "Every model against the retrained one. In brackets: intervals. A dash has its reason below."
+    reasons = [element("li", {"id": f"note-{k}"}, reason) for k, reason in enumerate(notes.reasons, 1)]
+    below = [element("p", None, f"{text}.") for text in (ridge_line(evidence), *utility_lines(evidence)) if text]
+    return section(
+        "table",
+        "The table",
+        table(caption, ["method", *heads], rows, words=words),
+        element("ol", {"class": "notes"}, *reasons) if reasons else None,
+        *below,
+    )
+
+
+def _direction(column: Mapping[str, Any]) -> str:
+    direction = DIRECTIONS.get(column.get("better", ""), "")
+    return f"({direction})" if direction and column["key"] != "guarantee" else ""
+
+
+def questions(evidence: Evidence) -> Markup:
+    """What each number answers, and which direction is good."""
+    entries: list[Markup] = []
+    for column in evidence["columns"]:
+        answer = f"{column.get('question', '')} {_direction(column)}".strip()
+        entries += [element("dt", None, column["label"]), element("dd", None, answer)]
+    return section("questions", "What each number answers", element("dl", None, *entries))
+
+
+def findings(evidence: Evidence) -> Markup:
+    """For each model the verdict on each criterion with its reason."""
+    parts: list[Markup] = []
+    for row in evidence["rows"]:
+        if not row.get("findings"):
+            continue
+        lines = [[criterion_label(evidence, f["criterion"]), badge(f["status"]), f["reason"]] for f in row["findings"]]
+        heads, caption = ["criterion", "verdict", "reason"], f"Findings on {row['label']}"
+        shown = table(caption, heads, lines, words=(1, 2), quiet=True)
+        parts.append(element("div", None, element("h3", None, row["label"]), shown))
+    words = [part for k, v in STATUSES.items() for part in (element("dt", None, k), element("dd", None, v))]
+    nothing = None if parts else element("p", None, "No model was judged.")
+    return section(
+        "findings", "Findings", element("dl", None, *words), element("div", {"class": "pair"}, *parts), nothing
+    )
+
+
+def efficiency(evidence: Evidence) -> Markup:
+    """Seconds of each part of the run, and the cost of each model beside retraining."""
+    run = evidence["run"]
+    slowest = sorted((run.get("seconds") or {}).items(), key=lambda part: (-part[1], part[0]))
+    parts = [[name, amount(seconds)] for name, seconds in slowest]
+    costs = [
+        [row["label"], *(_amount(row, key) for key in ("seconds", "ratio_to_retraining"))] for row in evidence["rows"]
+    ]
+    threads = counted(run["threads"], "thread", "threads") if run.get("threads") else "an unknown number of threads"
+    tables = [table(f"Making each model, on {threads}", ["model", "seconds", "of retraining"], costs)]
+    if parts:
+        tables.append(table("The parts of the run", ["part", "seconds"], parts))
+    return section("efficiency", "Efficiency", element("div", {"class": "pair"}, *tables))
+
+
+def _amount(row: Mapping[str, Any], key: str) -> str:
+    value = (row.get("cells", {}).get(key) or {}).get("value")
+    return "–" if value is None else amount(value)
+
+
+def corpus(evidence: Evidence) -> Markup:
+    """How many people and items each role has, and how far guessing goes."""
+    roles = evidence["run"].get("corpus") or {}
+    ordered = sorted(
+        roles.items(), key=lambda item: (ROLES.index(item[0]) if item[0] in ROLES else len(ROLES), item[0])
+    )
+    rows = [[role, f"{part['people']:,}", f"{part['items']:,}"] for role, part in ordered]
+    baseline = (evidence.get("baseline") or {}).get("nearest_question_holdout")
+    guess = None
+    if baseline is not None:
+        guess = f"Copying the answer of the most similar question answers {baseline:.1%} about holdout people."
+    return section(
+        "corpus",
+        "Corpus",
+        table("People and items by role", ["role", "people", "items"], rows) if rows else None,
+        element("p", None, guess) if guess else None,
+        element("p", None, "This page holds no text of any record."),
+    )
+
+
+def versions(evidence: Evidence) -> Markup:
+    """The model's size, the policy, and what the run was made with."""
+    run = evidence["run"]
+    facts = {
+        "run": run.get("name"),
+        "policy": run.get("policy"),
+        "parameters": f"{run['params']:,}" if run.get("params") else None,
+        "threads": run.get("threads"),
+        **dict(sorted((run.get("versions") or {}).items())),
+    }
+    pairs = [part for k, v in facts.items() if v for part in (element("dt", None, k), element("dd", None, v))]
+    return section("versions", "Versions", element("dl", None, *pairs))
+
+
+def verification(evidence: Evidence) -> Markup:
+    """The commands that check the certificates."""
+    name = evidence["run"].get("name") or "demo"
+    keys = [row["key"] for row in evidence["rows"] if row["key"] not in ("original", "second_reference")]
+    lines = [f"expunge verify runs/{name}/certificates/{key}.certificate.json" for key in keys]
+    says = (
+        "Each method has a signed certificate. Verification reads every file that the certificate digests, and fails "
+    )
+    says += "with the name of the part if a byte of any has changed. Elsewhere than where the key is trusted, give it "
+    says += "with --key; without, the signer is reported as unknown and the exit code is 1."
+    return section(
+        "verify",
+        "How to verify",
+        element("p", None, says),
+        element("pre", {"tabindex": "0"}, element("code", None, "\n".join(lines))),
+    )

@@ -1,0 +1,1 @@
+"""The public verbs, and the roads that train and then evaluate. Importing this loads no torch."""

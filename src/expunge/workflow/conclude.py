@@ -1,0 +1,275 @@
+"""From a walked road to what a reader gets: evidence, table, report, certificates, manifest, summary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from expunge.core.canonical import digest_file
+from expunge.core.certificate import Certificate, Residue, issue
+from expunge.core.earning import earn
+from expunge.core.errors import LedgerError
+from expunge.core.evidence import Evidence, Measurement, Replay
+from expunge.core.files import write_json, write_text
+from expunge.core.guarantee import Empirical, Guarantee
+from expunge.core.manifest import NAME, Entry, Manifest, entry
+from expunge.core.outcome import Outcome, Overlay
+from expunge.core.policy import Verdict, judge
+from expunge.evaluation.assess import Assessed, assess
+from expunge.evaluation.cells import CELLS
+from expunge.evaluation.per_item import PerItem
+from expunge.evaluation.report import render_report
+from expunge.evaluation.table import format_table
+from expunge.ledger.certify import certificate_path, write_certificate
+from expunge.ledger.home import home
+from expunge.ledger.keys import Signer, ensure_key
+from expunge.ledger.trust import trust
+from expunge.workflow.road import ORIGINAL, REFERENCE, SECOND, Walk
+from expunge.workflow.stages import threads, versions
+
+PUBLIC = ("evidence.json", "plan.json", "report.html", "summary.json", "table.txt", "certificates")
+TABLES = {ORIGINAL: "original", REFERENCE: "reference", SECOND: "second"}
+ALONE = ("guarantee", "seconds", "ratio_to_retraining")
+HEADS = {
+    "guarantee": ("guarantee", "What does the evidence allow to be claimed?", "higher"),
+    "seconds": ("seconds", "How long did it take to make this model?", "lower"),
+    "ratio_to_retraining": ("of retraining", "How long is that beside training without the records?", "lower"),
+}
+SUMMARY = {
+    "ks": "ks",
+    "forget_quality_p": "log10_p",
+    "model_utility": "model_utility",
+    "min_k_auc": "min_k_auc",
+    "relearn_gap": "relearn_gap",
+    "seconds": "seconds",
+}
+
+
+class Conclusion:
+    """What the measurements of a walked road come to.
+
+    Args:
+        walk: walked.
+        tables: key -> role or attack -> table.
+    """
+
+    def __init__(self, walk: Walk, tables: Mapping[str, Mapping[str, Any]]) -> None:
+        self.walk, self.road = walk, walk.road
+        items = PerItem({TABLES.get(key, key): roles for key, roles in tables.items()}, _reasons(walk))
+        original = _digest(walk, ORIGINAL)
+        self.assessed: dict[str, Assessed] = {
+            key: assess(items, self.road.policy, judging=TABLES.get(key, key), digests=(_digest(walk, key), original))
+            for key in tables
+        }
+        self.verdicts: dict[str, Verdict] = {
+            key: judge(self.road.policy, a.assessment) for key, a in self.assessed.items()
+        }
+
+    def guarantee(self, key: str) -> Guarantee:
+        """What a row earns. The original and the second reference are judged as if a method had made them."""
+        outcome = self.walk.outcomes.get(key)
+        if outcome is None or key == SECOND:
+            return earn(Empirical(self.road.policy.name), verdict=self.verdicts[key])
+        return earn(
+            outcome.claim,
+            verdict=self.verdicts[key],
+            evidence=self.evidence_of(key),
+            is_overlay=isinstance(outcome, Overlay),
+            before=outcome.before,
+            after=outcome.target.digest(),
+        )
+
+    def evidence_of(self, key: str) -> tuple[Evidence, ...]:
+        """Measurements, and the replay where the method was exact."""
+        outcome = self.walk.outcomes.get(key)
+        measured: tuple[Measurement, ...] = self.assessed[key].measurements
+        if isinstance(outcome, Outcome) and outcome.replay:
+            return (*measured, outcome.replay)
+        return measured
+
+    def row(self, key: str) -> dict[str, Any]:
+        """One row of the evidence file."""
+        assessed, verdict = self.assessed[key], self.verdicts[key]
+        seconds = self.walk.seconds[key]
+        cells = dict(assessed.cells)
+        for name, value in (("seconds", seconds), ("ratio_to_retraining", seconds / self.walk.seconds[REFERENCE])):
+            cells[name] = {"value": value, "low": None, "high": None, "n": 1, "groups": 0, "reason": ""}
+        margins = {c.attack: c.margin for c in self.road.policy.criteria}
+        differences = {c.attack: c.difference for c in assessed.assessment.comparisons}
+        findings = [
+            {"criterion": f.criterion, "status": f.status, "reason": f.reason}
+            | (
+                {"difference": _interval(differences[f.criterion]), "margin": margins[f.criterion]}
+                if f.criterion in differences
+                else {}
+            )
+            for f in verdict.findings
+        ]
+        return {
+            "key": key,
+            "label": self.road.labels[key],
+            "guarantee": type(self.guarantee(key)).__name__,
+            "status": verdict.status,
+            "reason": verdict.reason,
+            "cells": cells,
+            "findings": findings,
+            **({"distributions": assessed.distributions} if assessed.distributions else {}),
+        }
+
+    def evidence(self) -> dict[str, Any]:
+        """The evidence file."""
+        road = self.road
+        people = {
+            role: {"people": len(set(found.subjects)), "items": len(found)}
+            for role in ("forget", "retain", "validation", "holdout", "general")
+            if (found := road.corpus.of(role))
+        }
+        columns = [{"key": "guarantee", **_head("guarantee")}]
+        columns += [{"key": k, "label": c.label, "question": c.question, "better": c.better} for k, c in CELLS.items()]
+        columns += [{"key": k, **_head(k)} for k in ALONE[1:]]
+        return {
+            "run": {
+                "name": road.name,
+                "title": road.title,
+                "policy": road.policy.name,
+                "threads": threads(),
+                "versions": versions(),
+                "corpus": people,
+                "bounds": self.bounds(),
+                "seconds": {road.labels[k]: v for k, v in self.walk.seconds.items()},
+                **road.facts,
+            },
+            "columns": columns,
+            "rows": [self.row(key) for key in self.assessed],
+            "utility_components": self.assessed[REFERENCE].components.plain(),
+        }
+
+    def bounds(self) -> dict[str, float]:
+        """The corner of the first chart in which the policy's margins hold."""
+        original = self.assessed[ORIGINAL].cells["model_utility"]["value"]
+        ceiling = self.assessed[SECOND].cells["ks"]["value"]
+        margin = next((c.margin for c in self.road.policy.criteria if c.attack == "forget_quality"), None)
+        if original is None or ceiling is None or margin is None:
+            return {}
+        return {"ks": ceiling + margin, "model_utility": self.road.policy.utility_floor * original}
+
+    def certificates(self, residue: tuple[Residue, ...]) -> dict[str, Certificate]:
+        """One certificate a method, the retrained model's included."""
+        found: dict[str, Certificate] = {}
+        for key, outcome in self.walk.outcomes.items():
+            if key == SECOND:
+                continue
+            a = self.assessed[key]
+            found[key] = issue(
+                self.walk.request,
+                outcome,
+                evidence=a.measurements,
+                policy=self.road.policy,
+                assessment=a.assessment,
+                residue=residue,
+            )
+        return found
+
+
+def _interval(estimate: Any) -> dict[str, Any]:
+    return {"value": estimate.value, "low": estimate.low, "high": estimate.high}
+
+
+def _head(key: str) -> dict[str, str]:
+    label, question, better = HEADS[key]
+    return {"label": label, "question": question, "better": better}
+
+
+def _digest(walk: Walk, key: str) -> str:
+    return walk.outcomes[key].target.digest() if key in walk.outcomes else next(iter(walk.outcomes.values())).before
+
+
+def _reasons(walk: Walk) -> dict[str, str]:
+    reason = "an overlay grants TEXT only: the weights behind it are the original's"
+    return {key: reason for key, outcome in walk.outcomes.items() if isinstance(outcome, Overlay)}
+
+
+def residue_below(out: Path) -> tuple[Residue, ...]:
+    """What of a run holds personal data, by its first folder or file."""
+    why = {
+        "corpus.jsonl": "the records themselves",
+        "request.json": "the request with its scope and salt",
+        ORIGINAL: "the model before unlearning",
+        "scores": "scores and answers item by item",
+        ".stages": "digests of the stages",
+    }
+    names = sorted({p.relative_to(out).parts[0] for p in out.rglob("*") if p.is_file()})
+    personal = [n for n in names if n not in (*PUBLIC, NAME, ".stages", "done.json")]
+    return tuple(Residue(name, why.get(name, "a model made by this run")) for name in personal)
+
+
+def manifest_of(out: Path) -> Manifest:
+    """Every file of the run but the manifest itself and the note that it is done."""
+    files = sorted(p for p in out.rglob("*") if p.is_file() and p.relative_to(out).as_posix() not in (NAME, "done.json"))
+
+    def listed(path: Path) -> Entry:
+        top = path.relative_to(out).parts[0]
+        return entry(out, path, personal=top not in (*PUBLIC, ".stages"))
+
+    return Manifest(tuple(listed(path) for path in files))
+
+
+def write_all(conclusion: Conclusion, ridge: Mapping[str, Any], ridge_outcome: Any) -> str:
+    """Write evidence, table, report, summary, certificates and manifest; returns the table."""
+    walk, out = conclusion.walk, conclusion.walk.out
+    evidence = conclusion.evidence()
+    if ridge:
+        evidence["ridge"] = dict(ridge)
+    table = format_table(evidence)
+    write_json(out / "evidence.json", evidence)
+    write_text(out / "table.txt", table)
+    write_text(out / "report.html", render_report(evidence))
+    write_json(out / "summary.json", summary(evidence))
+    signer = ensure_key(home())
+    trust(home(), signer.public, "this installation")
+    certificates = conclusion.certificates(residue_below(out))
+    shared = {"original": out / ORIGINAL, "evidence": out / "evidence.json", "plan": out / "plan.json"}
+    for key, certificate in certificates.items():
+        artefacts = {**shared, "result": out / key, "scores": out / "scores" / key}
+        _certify(certificate, artefacts, out, key, signer)
+    if ridge_outcome is not None:
+        _certify(ridge_certificate(walk, ridge_outcome, ridge), {"result": out / "ridge"}, out, "ridge", signer)
+    manifest_of(out).write(out)
+    return table
+
+
+def ridge_certificate(walk: Walk, outcome: Any, line: Mapping[str, Any]) -> Certificate:
+    """The learner's certificate: a replay beside a refit."""
+    replay = Replay(
+        outcome.before, outcome.target.digest(), outcome.replay.data, line["refit"], line["largest_coefficient_difference"]
+    )
+    return issue(walk.request, outcome, evidence=(replay,), residue=residue_below(walk.out), name="ridge learner")
+
+
+def _certify(
+    certificate: Certificate, artefacts: Mapping[str, Path], out: Path, key: str, signer: Signer
+) -> None:
+    """Write a certificate; an earlier one that says something else is set aside under its digest, never overwritten."""
+    path = certificate_path(out, key)
+    try:
+        write_certificate(certificate, artefacts, out, path, signer)
+    except LedgerError:
+        if not path.is_file():
+            raise
+        aside = path.parent / "superseded" / f"{digest_file(path)[7:19]}-{path.name}"
+        aside.parent.mkdir(exist_ok=True)
+        path.rename(aside)
+        write_certificate(certificate, artefacts, out, path, signer)
+
+
+def summary(evidence: Mapping[str, Any]) -> dict[str, Any]:
+    """The few numbers that scripts read, by method."""
+    rows: dict[str, Any] = {}
+    for row in evidence["rows"]:
+        cells = {name: row["cells"][key]["value"] for name, key in SUMMARY.items()}
+        if cells["forget_quality_p"] is not None:
+            cells["forget_quality_p"] = 10.0 ** cells["forget_quality_p"]
+        rows[row["key"]] = {"guarantee": row["guarantee"], **cells}
+    second = rows.pop(SECOND)
+    return {"methods": rows, "second_reference": second, **({"ridge": evidence["ridge"]} if "ridge" in evidence else {})}

@@ -1,0 +1,85 @@
+"""The demo: fictitious people, a model that learns them from scratch, and a request to forget some of them.
+
+Every setting here was found on other people and other seeds than the demo's.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from expunge.core.example import Examples
+from expunge.core.training import Training
+from expunge.workflow.run import require_extra, walk_once
+
+METHODS = ("grad_ascent", "grad_diff", "npo", "calibrated_ascent", "prompt_filter")
+LEARNED = ("forget", "retain", "general")
+PEOPLE = {"forget": 24, "retain": 84, "validation": 24, "holdout": 40, "general": 96}
+SHAPE = {"hidden": 128, "layers": 3, "heads": 4, "kv_heads": 4, "inner": 240, "context": 64}
+TRAINING = Training(
+    lr=1.5e-3, epochs=38, batch_size=32, warmup=0.05, decay="cosine", betas=(0.9, 0.98), weight_decay=0.4, save_every=300
+)
+
+
+def fictitious(seed: int) -> Examples:
+    """The corpus of a seed."""
+    from expunge.data.corpora.fictitious_people import people
+    from expunge.data.jsonl import to_example
+
+    rows = people(seed, **PEOPLE)
+    return Examples(to_example(row, where=f"generated row {i}") for i, row in enumerate(rows))
+
+
+def demo(out: Path, *, seed: int = 0) -> str:
+    """Train, forget, measure, judge, certify; or print what an earlier run found.
+
+    Args:
+        out: folder of the run.
+        seed: of the people and of the models.
+
+    Returns:
+        The table.
+
+    Raises:
+        MissingExtra: the extra ``hf`` is not installed.
+    """
+    require_extra("expunge demo")
+    return walk_once(out, ["demo", seed], lambda: _walk(out, seed))
+
+
+def _walk(out: Path, seed: int) -> str:
+    from expunge.core.registry import methods, policies
+    from expunge.data.corpora.fictitious_people import nearest_question_baseline, people, vocabulary
+    from expunge.engine.finetune import FineTune
+    from expunge.targets.llama_spec import LlamaSpec
+    from expunge.workflow.conclude import Conclusion, write_all
+    from expunge.workflow.measure import default_budget
+    from expunge.workflow.ridge_line import features_for, ridge_line
+    from expunge.workflow.road import Road, Walk
+
+    words = tuple(vocabulary())
+    corpus = fictitious(seed)
+    rows = people(seed, **PEOPLE)
+    learned_rows = [row for row in rows if row["role"] in LEARNED]
+    baseline = nearest_question_baseline(learned_rows, [row for row in rows if row["role"] == "holdout"])
+    recipe = FineTune(LlamaSpec(words, **SHAPE), TRAINING)
+    facts: dict[str, Any] = {"nearest_question_baseline": baseline}
+    road = Road(
+        name="demo",
+        title="Fictitious people: five ways to forget, beside retraining",
+        corpus=corpus,
+        learned=LEARNED,
+        recipe=recipe,
+        methods={key: methods.get(key) for key in METHODS},
+        policy=policies.get("research_tofu"),
+        budget=default_budget(),
+        basis="demonstration",
+        seed=seed,
+        facts=facts,
+    )
+    walk = Walk(road, out)
+    walk.pin()
+    walk.train()
+    walk.forget()
+    outcome, line = ridge_line(corpus.of(*LEARNED), walk.selection, features_for(corpus, words), out / "ridge")
+    return write_all(Conclusion(walk, walk.measure()), line, outcome)

@@ -1,0 +1,100 @@
+"""Measure one model: fill its score tables in one pass, run the attacks that change it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from expunge.core.access import Access, Oracle
+from expunge.core.columns import COLUMNS, split
+from expunge.core.example import Examples
+from expunge.core.measure import Score
+from expunge.core.registry import attacks, metrics
+from expunge.core.selection import Selection
+from expunge.evaluation.per_item import outcomes
+from expunge.evaluation.score_table import Table
+
+SCORES: dict[str, tuple[str, ...]] = {
+    "forget": ("probability", "truth_ratio", "rouge_l", "min_k"),
+    "retain": ("probability", "truth_score", "rouge_l"),
+    "general": ("probability_options", "truth_score", "rouge_l"),
+    "holdout": ("min_k",),
+}
+
+
+def examples_of(selection: Selection) -> dict[str, Examples]:
+    """The examples of each role that is measured; empty roles are left out."""
+    roles = {
+        "forget": selection.forget,
+        "retain": selection.kept,
+        "general": selection.general,
+        "holdout": selection.holdout,
+    }
+    return {role: examples for role, examples in roles.items() if examples}
+
+
+def scores_of(role: str) -> list[str]:
+    """What is scored on a role: the table's scores, and on what attacks compare every score that is one."""
+    found = list(SCORES[role])
+    if role in ("forget", "holdout"):
+        found += [name for name, m in metrics.items() if isinstance(m, Score) and m.attack and name not in found]
+    return found
+
+
+def columns_for(scores: Sequence[str], access: Access) -> list[str]:
+    """The union of what the scores need, less what the access does not allow."""
+    needs = dict.fromkeys(column for name in scores for column in metrics.get(name).needs)
+    return [c for c in needs if COLUMNS[split(c)[0]].source != "score" or Access.LOGPROBS in access]
+
+
+def score_tables(oracle: Oracle, selection: Selection, *, max_new_tokens: int) -> dict[str, Table]:
+    """One table a role, with the columns that the role's scores need.
+
+    Args:
+        oracle: what it does not grant is left out.
+        selection: the examples.
+        max_new_tokens: tokens after which a generated answer is cut.
+    """
+    from expunge.engine.generate import generate
+    from expunge.engine.score import score
+
+    tables: dict[str, Table] = {}
+    for role, examples in examples_of(selection).items():
+        columns = columns_for(scores_of(role), oracle.access)
+        table: Table = {"ids": list(examples.ids), "subjects": list(examples.subjects)}
+        if Access.LOGPROBS in oracle.access:
+            table |= score(oracle, examples, [c for c in columns if c != "generated"])
+        else:
+            table["text"] = [example.answer for example in examples]
+        if "generated" in columns:
+            questions = [example.question for example in examples]
+            table["generated"] = generate(oracle, questions, max_new_tokens=max_new_tokens)
+        tables[role] = table
+    return tables
+
+
+def attack_tables(
+    oracle: Oracle, selection: Selection, budget: Mapping[str, Any], *, seed: int
+) -> dict[str, Table]:
+    """Run every attack of the budget that the oracle's access allows.
+
+    Args:
+        oracle: the attacked model.
+        selection: whose forget set is probed.
+        budget: name of an attack -> the attack with its settings; see ``default_budget``.
+        seed: of the attacks.
+
+    Returns:
+        Name of an attack -> table with ``ids``, ``subjects`` and the attack's outcomes.
+    """
+    tables: dict[str, Table] = {}
+    for name, attack in budget.items():
+        if attack.access & ~oracle.access:
+            continue
+        tables[name] = outcomes(attack.run(oracle, selection.forget, seed=seed))
+    return tables
+
+
+def default_budget() -> dict[str, Any]:
+    """Every attack in the registry with its default settings."""
+    return dict(attacks.items())

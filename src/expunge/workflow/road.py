@@ -1,0 +1,215 @@
+"""One road from a corpus to certificates: train, forget, measure, judge, certify. Every stage is done once.
+
+The demo and the benches walk the same road with other corpora, recipes and methods.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from expunge.core.access import Access
+from expunge.core.canonical import digest, read_json
+from expunge.core.evidence import Replay
+from expunge.core.example import ROLES, Examples
+from expunge.core.files import write_bytes, write_json
+from expunge.core.outcome import Cost, Outcome, Overlay
+from expunge.core.policy import Policy
+from expunge.core.progress import report
+from expunge.core.request import Records, Request
+from expunge.data.jsonl import dump_examples
+from expunge.data.memory import MemoryStore
+from expunge.evaluation.score_table import load_tables, save_tables
+from expunge.scoping.resolve import resolve
+from expunge.workflow.measure import attack_tables, score_tables
+from expunge.workflow.saved import Saved
+from expunge.workflow.stages import TRAINING_CODE, Stages, code_digest, threads, versions
+
+ORIGINAL, REFERENCE, SECOND = "original", "retrained", "second_reference"
+
+
+@dataclass(frozen=True)
+class Road:
+    """What to walk.
+
+    Args:
+        name: of the run.
+        title: of the report.
+        corpus: examples with roles; those of ``learned`` roles are trained on.
+        learned: roles that the original learns.
+        recipe: how originals and references are made.
+        methods: key -> method; ``retrained`` is not among them.
+        policy: judged by.
+        budget: attack name -> attack.
+        basis: ground of the request.
+        max_new_tokens: of generated answers.
+        seed: the original's; the references take the next two.
+        facts: more about the run, for the report.
+    """
+
+    name: str
+    title: str
+    corpus: Examples
+    learned: tuple[str, ...]
+    recipe: Any
+    methods: Mapping[str, Any]
+    policy: Policy
+    budget: Mapping[str, Any]
+    basis: str
+    max_new_tokens: int = 24
+    seed: int = 0
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Key -> name in the table."""
+        fixed = {ORIGINAL: "original", REFERENCE: "retrained (the reference)", SECOND: "second reference"}
+        return {**fixed, **{key: key.replace("_", " ") for key in self.methods}}
+
+
+class Walk:
+    """A road being walked in a folder.
+
+    Args:
+        road: what to walk.
+        out: folder of the run.
+    """
+
+    def __init__(self, road: Road, out: Path) -> None:
+        self.road, self.out = road, out
+        facts = {"versions": versions(), "threads": threads(), "seed": road.seed}
+        self.stages = Stages(out, digest({**facts, "code": code_digest(*TRAINING_CODE)}))
+        self.store = MemoryStore(road.corpus)
+        self.request = self._request()
+        unseen = tuple(role for role in ROLES if role not in road.learned)
+        self.selection = resolve(self.request.scope, self.store, never_learned=unseen)
+        self.outcomes: dict[str, Outcome[Saved] | Overlay[Saved]] = {}
+        self.seconds: dict[str, float] = {}
+
+    def _request(self) -> Request:
+        """The request, kept between runs: its salt is drawn once."""
+        ids = self.road.corpus.of("forget").ids
+        path = self.out / "request.json"
+        if path.exists():
+            kept = read_json(path)
+            if tuple(kept["scope"]) == ids:
+                return Request(kept["subject"], Records(*ids), basis=kept["basis"], salt=kept["salt"])
+        request = Request(subject="the forget people", scope=Records(*ids), basis=self.road.basis)
+        body = {"subject": request.subject, "scope": list(ids), "basis": request.basis, "salt": request.salt}
+        write_json(path, body)
+        return request
+
+    def pin(self) -> None:
+        """Write the corpus and the plan before anything runs: the policy, the methods and the seeds are fixed here."""
+        write_bytes(self.out / "corpus.jsonl", dump_examples(self.road.corpus))
+        write_json(
+            self.out / "plan.json",
+            {
+                "policy": {"name": self.road.policy.name, "digest": digest(self.road.policy)},
+                "methods": {key: method.digest() for key, method in self.road.methods.items()},
+                "recipe": self.road.recipe.digest(),
+                "attacks": {key: attack.digest() for key, attack in self.road.budget.items()},
+                "seeds": {"original": self.road.seed, "reference": self.road.seed + 1, "second": self.road.seed + 2},
+                "data": self.store.digest(),
+                "request": self.request.commitment,
+            },
+        )
+
+    def train(self) -> None:
+        """The original, the reference by the method ``Retrain``, and the second reference."""
+        from expunge.methods.exact.retrain import retrain
+
+        road = self.road
+        learned = MemoryStore(road.corpus.of(*road.learned))
+        self._trained(ORIGINAL, lambda work: road.recipe.train(learned, seed=road.seed, stage=ORIGINAL, workdir=work))
+        method = retrain.with_recipe(road.recipe)
+        for key, seed in ((REFERENCE, road.seed + 1), (SECOND, road.seed + 2)):
+            self._forgot(key, method, seed)
+
+    def _trained(self, key: str, make: Callable[[Path], Any]) -> None:
+        def build() -> dict[str, Any]:
+            started = time.perf_counter()
+            work = self._work(key)
+            make(work).save(self.out / key)
+            shutil.rmtree(work, ignore_errors=True)
+            return {"seconds": time.perf_counter() - started}
+
+        inputs = {"recipe": self.road.recipe.digest(), "data": self.store.digest(), "learned": list(self.road.learned)}
+        self.seconds[key] = float(self.stages.do(key, inputs, [key], build)["seconds"])
+
+    def _work(self, key: str) -> Path:
+        return self.out / ".work" / key
+
+    def forget(self) -> None:
+        """Every method, on the original."""
+        for key, method in self.road.methods.items():
+            self._forgot(key, method, self.road.seed)
+
+    def _forgot(self, key: str, method: Any, seed: int) -> None:
+        original, selection = Saved(self.out / ORIGINAL), self.selection
+
+        def build() -> dict[str, Any]:
+            work = self._work(key)
+            outcome = method.unlearn(original.target, selection, seed=seed, workdir=work)
+            outcome.target.save(self.out / key)
+            shutil.rmtree(work, ignore_errors=True)
+            cost = {"seconds": outcome.cost.seconds, "steps": outcome.cost.steps, "tokens": outcome.cost.tokens}
+            replay = getattr(outcome, "replay", None)
+            return {
+                "method": outcome.method,
+                "overlay": isinstance(outcome, Overlay),
+                "cost": cost,
+                "replay_data": replay.data if replay else "",
+                "notes": outcome.notes,
+            }
+
+        inputs = {"method": method.digest(), "before": original.digest(), "data": selection.digest(), "seed": seed}
+        done = self.stages.do(key, inputs, [key], build)
+        cost = Cost(float(done["cost"]["seconds"]), int(done["cost"]["steps"]), int(done["cost"]["tokens"]))
+        self.seconds[key] = cost.seconds
+        shared: dict[str, Any] = {
+            "before": original.digest(),
+            "method": done["method"],
+            "recipe": method.digest(),
+            "selection": selection,
+            "seed": seed,
+            "cost": cost,
+            "notes": done["notes"],
+        }
+        if done["overlay"]:
+            guard = Saved(self.out / key, inner=original)
+            self.outcomes[key] = Overlay(target=guard, base=original, **shared)
+            return
+        saved = Saved(self.out / key)
+        replay = Replay(original.digest(), saved.digest(), done["replay_data"]) if done["replay_data"] else None
+        self.outcomes[key] = Outcome(target=saved, original=original, claim=method.claim, replay=replay, **shared)
+
+    def measure(self) -> dict[str, dict[str, Any]]:
+        """Score every model and attack it; returns key -> role or attack -> table."""
+        targets: dict[str, Any] = {ORIGINAL: Saved(self.out / ORIGINAL)}
+        targets |= {key: outcome.target for key, outcome in self.outcomes.items()}
+        tables: dict[str, dict[str, Any]] = {}
+        for number, (key, target) in enumerate(targets.items()):
+            report("measuring", number, len(targets), self.road.labels[key])
+            tables[key] = self._measured(key, target)
+        report("measuring", len(targets), len(targets))
+        return tables
+
+    def _measured(self, key: str, target: Saved) -> dict[str, Any]:
+        folder = f"scores/{key}"
+
+        def build() -> None:
+            oracle = target.oracle(Access.all())
+            found = score_tables(oracle, self.selection, max_new_tokens=self.road.max_new_tokens)
+            found |= attack_tables(oracle, self.selection, self.road.budget, seed=self.road.seed)
+            save_tables(self.out / folder, found)
+
+        attacks = {name: attack.digest() for name, attack in self.road.budget.items()}
+        inputs = {"target": target.digest(), "data": self.store.digest(), "attacks": attacks, "seed": self.road.seed}
+        self.stages.do(f"scores-{key}", {**inputs, "tokens": self.road.max_new_tokens}, [folder], build)
+        return load_tables(self.out / folder)
+

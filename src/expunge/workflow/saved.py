@@ -1,0 +1,68 @@
+"""A target on disk that is loaded only when it is asked something."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from expunge.core.access import Access, Oracle
+from expunge.core.canonical import read_json
+from expunge.core.errors import TargetError
+from expunge.core.provenance import Provenance
+
+CARD = "target.json"
+
+
+class Saved:
+    """A target in a folder.
+
+    Args:
+        path: folder that ``save`` wrote.
+        inner: what a guard stands before; None for a model.
+
+    Raises:
+        TargetError: the folder holds no target.
+    """
+
+    def __init__(self, path: Path, *, inner: Saved | None = None) -> None:
+        self.path, self.inner = path, inner
+        if not (path / CARD).is_file():
+            raise TargetError(f"no target in {path}", why=f"there is no {CARD}", next="Adopt the model first")
+        self._card = read_json(path / CARD)
+        self.kind = self._card["kind"]
+
+    @cached_property
+    def target(self) -> Any:
+        """The target, loaded.
+
+        Raises:
+            TargetError: it changed since it was saved.
+        """
+        if self.kind == "overlay":
+            from expunge.targets.guarded import GuardedTarget
+
+            guard = self._card["guard"]
+            if self.inner is None:
+                raise TargetError(f"{self.path} is a guard", why="the target that it guards is not given")
+            return GuardedTarget(self.inner.target, guard["system"], tuple(guard["blocked"]), guard["refusal"])
+        from expunge.targets.causal_lm import load_causal_lm
+
+        return load_causal_lm(self.path)
+
+    @property
+    def provenance(self) -> Provenance:
+        """Of the loaded target."""
+        return self.target.provenance
+
+    def digest(self) -> str:
+        """As stated when it was saved; loading checks it."""
+        return self._card["digest"]
+
+    def oracle(self, access: Access) -> Oracle:
+        """A handle on the loaded target."""
+        return self.target.oracle(access)
+
+    def save(self, path: Path) -> Any:
+        """Save a copy elsewhere."""
+        return self.target.save(path)

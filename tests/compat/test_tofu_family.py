@@ -1,0 +1,57 @@
+"""The losses of the NPO authors' code on TOFU, which share the peer's quirks."""
+
+import json
+
+import pytest
+import torch
+
+from expunge.compat import open_unlearning as peer
+
+CASES = ["grad_ascent", "grad_diff", "KL", "npo", "npo_grad_diff", "npo_KL", "npo|beta=1.0", "npo|beta=4.5"]
+
+
+@pytest.fixture(scope="module")
+def family(golden):
+    return json.loads((golden / "concept" / "tofu_family_losses.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def logits(family, tiny, logits_of):
+    found = {}
+    for who in ("cur", "ref"):
+        model = tiny(who)
+        for part, rows in family["inputs"].items():
+            found[part, who] = logits_of(model, {name: torch.tensor(value) for name, value in rows.items()})
+    return found
+
+
+def labels(family, part):
+    return torch.tensor(family["inputs"][part]["labels"])
+
+
+@pytest.mark.parametrize("part", ["forget", "retain", "idk"])
+@pytest.mark.parametrize("who", ["cur", "ref"])
+def test_per_sequence(family, logits, part, who, close):
+    want = family["per_sequence"][f"{part}_{who}"]
+    sums, counts = peer.nll_sum(logits[part, who], labels(family, part))
+    close(sums, want["seq_sum_nll"])
+    assert counts.tolist() == want["n_scored_tokens"]
+    close(peer.nll(logits[part, who], labels(family, part)), want["hf_mean_loss"])
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_losses(family, logits, case, close):
+    want = family["npo_repo"][case]
+    settings = want["params"]
+    forget_labels, retain_labels = labels(family, "forget"), labels(family, "retain")
+    if case.startswith("npo"):
+        sums, sums_ref = (peer.nll_sum(logits["forget", who], forget_labels)[0] for who in ("cur", "ref"))
+        forget = peer.npo(sums, sums_ref, beta=settings["beta"])
+    else:
+        forget = peer.grad_ascent(logits["forget", "cur"], forget_labels)
+    loss = forget
+    if case.endswith("grad_diff"):
+        loss = peer.total(forget, peer.nll(logits["retain", "cur"], retain_labels))
+    elif case.endswith("KL"):
+        loss = peer.total(forget, peer.kl(logits["retain", "cur"], logits["retain", "ref"]))
+    close(loss, want["loss"])

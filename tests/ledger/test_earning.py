@@ -1,0 +1,187 @@
+"""A claim is kept or lowered, never raised; each guarantee falls without its evidence."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from expunge.core.canonical import digest_bytes
+from expunge.core.earning import at_most, earn, not_claimed, phrase
+from expunge.core.evidence import Estimate, Measurement, Proof, Receipt, Replay
+from expunge.core.guarantee import Certified, Empirical, Exact, Purged, Suppressed, Unproven
+from expunge.core.policy import Finding, Verdict
+
+A, B, C = (digest_bytes(text) for text in (b"a", b"b", b"c"))
+GOOD = Verdict("p", "earned", (Finding("auc", "earned", "within"),))
+MEASURED = Measurement("auc", Estimate(0.5, 0.4, 0.6))
+PROOF = Proof("pld", ("poisson sampling",))
+CLEAN = Receipt("kb", "clean")
+SAME = Replay(before=A, after=B, data=C, equals=B)
+EVERYTHING = (MEASURED, PROOF, CLEAN, SAME)
+
+statuses = st.sampled_from(["earned", "failed", "inconclusive", "uninformative"])
+digests = st.sampled_from([A, B, C, "", "no digest"])
+numbers = st.one_of(st.sampled_from([0.0, 1e-12, 1e-10, 1.1e-10, 1.0, math.nan, math.inf, -1.0]), st.floats())
+policies = st.sampled_from(["p", "q", ""])
+guarantees = st.one_of(
+    st.builds(Exact, st.sampled_from(["bitwise", "distribution"])),
+    st.builds(Certified, numbers, numbers, st.just("anyone")),
+    st.builds(Purged, st.sampled_from(["kb", "other"])),
+    st.builds(Empirical, policies),
+    st.just(Suppressed()),
+    st.builds(Unproven, st.text(max_size=3)),
+)
+verdicts = st.none() | st.builds(
+    Verdict,
+    policies,
+    statuses,
+    st.lists(st.builds(Finding, st.just("auc"), statuses, st.just("")), max_size=3).map(tuple),
+)
+evidences = st.lists(
+    st.one_of(
+        st.builds(Measurement, st.just("auc"), st.builds(Estimate, numbers, numbers, numbers)),
+        st.builds(Proof, st.sampled_from(["", "pld"]), st.sampled_from([(), ("convex",)])),
+        st.builds(Replay, digests, digests, digests, digests, numbers),
+        st.builds(
+            Receipt, st.sampled_from(["kb", "other"]), st.sampled_from(["clean", "BLIND", "dirty"]), st.integers(0, 2)
+        ),
+    ),
+    max_size=4,
+).map(tuple)
+
+# Written out on its own, so that an error in at_most cannot excuse an error in earn.
+RANK = {Unproven: 0, Suppressed: 1, Empirical: 2, Purged: 2, Certified: 3, Exact: 4}
+
+
+def rank(guarantee) -> float:
+    return RANK[type(guarantee)] + (0.5 if guarantee == Exact("bitwise") else 0)
+
+
+@given(guarantees, verdicts, evidences, st.booleans(), digests, digests)
+def test_evidence_never_raises_a_claim(claim, verdict, evidence, overlay, before, after):
+    earned = earn(claim, verdict=verdict, evidence=evidence, is_overlay=overlay, before=before, after=after)
+    assert rank(earned) <= rank(claim)
+    assert at_most(earned, claim)
+    if rank(earned) == rank(claim) and not isinstance(claim, Unproven):
+        assert earned == claim
+    if overlay:
+        assert rank(earned) <= rank(Suppressed())
+    if not evidence and verdict is None:
+        assert isinstance(earned, Unproven)
+
+
+@given(guarantees, verdicts, evidences, st.booleans())
+def test_less_evidence_never_earns_more_except_by_hiding_a_refutation(claim, verdict, evidence, overlay):
+    helpful = [e for e in evidence if isinstance(e, Measurement | Proof)]
+    settings = {"verdict": verdict, "is_overlay": overlay, "before": A, "after": B}
+    with_all = earn(claim, evidence=helpful, **settings)
+    for left_out in range(len(helpful)):
+        fewer = earn(claim, evidence=helpful[:left_out] + helpful[left_out + 1 :], **settings)
+        assert rank(fewer) <= rank(with_all)
+    assert rank(earn(claim, evidence=helpful, **{**settings, "verdict": None})) <= rank(with_all)
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [Exact("bitwise"), Exact("distribution"), Certified(1, 1e-5, "anyone"), Purged("kb"), Empirical("p"), Suppressed()],
+    ids=phrase,
+)
+def test_a_claim_is_kept_under_its_own_evidence_and_falls_without_any(claim):
+    assert earn(claim, verdict=GOOD, evidence=EVERYTHING, before=A, after=B) == claim
+    assert isinstance(earn(claim, before=A, after=B), Unproven)
+
+
+@pytest.mark.parametrize("claim", [Exact("bitwise"), Empirical("p"), Purged("kb"), Certified(1, 0, "x"), Suppressed()])
+def test_an_overlay_is_suppressed_at_most_and_only_when_measured(claim):
+    settings = {"verdict": GOOD, "is_overlay": True, "before": A, "after": B}
+    assert earn(claim, evidence=EVERYTHING, **settings) == Suppressed()
+    assert isinstance(earn(claim, evidence=EVERYTHING[1:], **settings), Unproven)
+    blind = Measurement("auc", Estimate(math.nan, 0, 1))
+    assert isinstance(earn(claim, evidence=(blind,), **settings), Unproven)
+
+
+def test_an_unproven_claim_keeps_its_reason():
+    assert earn(Unproven("because"), verdict=GOOD, evidence=EVERYTHING) == Unproven("because")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "reason"),
+    [
+        (None, "was not judged"),
+        (Verdict("q", "earned", GOOD.findings), "judged by the policy q"),
+        (Verdict("p", "failed", (Finding("auc", "failed", "too far"),)), "auc: too far"),
+        (Verdict("p", "inconclusive", (Finding("auc", "inconclusive", "few"),)), "auc: few"),
+        (Verdict("p", "uninformative", (Finding("auc", "uninformative", "weak"),)), "auc: weak"),
+        (Verdict("p", "earned", ()), "earned"),
+        (Verdict("p", "earned", (Finding("auc", "failed", "hidden"),)), "auc: hidden"),
+    ],
+)
+def test_empirical_falls_unless_everything_was_earned_under_its_policy(verdict, reason):
+    earned = earn(Empirical("p"), verdict=verdict, evidence=EVERYTHING)
+    assert isinstance(earned, Unproven)
+    assert reason in earned.reason
+
+
+@pytest.mark.parametrize(
+    ("changes", "bitwise", "distribution"),
+    [
+        ({}, Exact("bitwise"), Exact("distribution")),
+        ({"equals": ""}, Exact("distribution"), Exact("distribution")),
+        ({"equals": C, "distance": 1e-10}, Exact("distribution"), Exact("distribution")),
+        ({"equals": C, "distance": 1.1e-10}, Unproven, Unproven),
+        ({"equals": C, "distance": 0.0}, Unproven, Unproven),
+        ({"equals": C, "distance": -1e-12}, Unproven, Unproven),
+        ({"equals": C, "distance": math.nan}, Unproven, Unproven),
+        ({"data": ""}, Unproven, Unproven),
+        ({"after": C, "equals": C}, Unproven, Unproven),
+        ({"after": C, "equals": ""}, Unproven, Unproven),
+        ({"after": C, "equals": B}, Unproven, Unproven),
+        ({"before": C}, Unproven, Unproven),
+    ],
+)
+def test_exact_needs_a_replay_of_this_change_that_nothing_refutes(changes, bitwise, distribution):
+    fields = {"before": A, "after": B, "data": C, "equals": B} | changes
+    for claim, expected in ((Exact("bitwise"), bitwise), (Exact("distribution"), distribution)):
+        earned = earn(claim, evidence=(Replay(**fields),), before=A, after=B)
+        assert type(earned) is Unproven if expected is Unproven else earned == expected
+
+
+def test_one_failed_replay_refutes_a_good_one():
+    other = Replay(before=A, after=B, data=C, equals=C, distance=0.5)
+    assert isinstance(earn(Exact("bitwise"), evidence=(SAME, other), before=A, after=B), Unproven)
+
+
+@pytest.mark.parametrize("epsilon, delta", [(math.inf, 0), (math.nan, 0), (-1, 0), (1, 1), (1, math.nan)])
+def test_bounds_that_bound_nothing_certify_nothing(epsilon, delta):
+    assert isinstance(earn(Certified(epsilon, delta, "x"), evidence=(PROOF,)), Unproven)
+
+
+@pytest.mark.parametrize("proof", [Proof("", ("a",)), Proof("pld", ())])
+def test_a_proof_names_its_accountant_and_assumptions(proof):
+    assert isinstance(earn(Certified(1, 0, "x"), evidence=(proof,)), Unproven)
+
+
+@pytest.mark.parametrize("receipt", [Receipt("kb", "BLIND"), Receipt("kb", "clean", 3), Receipt("other", "clean")])
+def test_a_purge_needs_a_clean_scan_of_its_own_store(receipt):
+    assert isinstance(earn(Purged("kb"), evidence=(receipt,)), Unproven)
+    if receipt.store == "kb":
+        assert isinstance(earn(Purged("kb"), evidence=(CLEAN, receipt)), Unproven)
+
+
+@given(guarantees, guarantees, guarantees)
+def test_at_most_is_a_partial_order(a, b, c):
+    assert at_most(a, a) or isinstance(a, Certified)
+    if at_most(a, b) and at_most(b, c):
+        assert at_most(a, c)
+    if at_most(a, b) and at_most(b, a):
+        assert type(a) is type(b)
+
+
+def test_every_guarantee_says_what_it_does_not_claim():
+    kinds = (Exact("bitwise"), Certified(1, 0, "x"), Purged("kb"), Empirical("p"), Suppressed(), Unproven())
+    own = [not_claimed(kind)[0] for kind in kinds]
+    assert len(set(own)) == len(kinds)
+    for kind in kinds:
+        text = " ".join(not_claimed(kind))
+        assert all(word in text for word in ("weights", "scope", "copies", "compliance"))
