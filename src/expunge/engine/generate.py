@@ -9,6 +9,7 @@ import torch
 
 from expunge.core.access import Access, Oracle
 from expunge.core.progress import report
+from expunge.engine.threads import threads_for
 from expunge.targets.causal_lm import CausalLM
 
 ROWS = 64
@@ -48,7 +49,7 @@ def generate(source: CausalLM | Oracle, questions: Sequence[str], *, max_new_tok
     answers = [""] * len(prompts)
     was_training = model.training
     model.eval()
-    with torch.no_grad():
+    with torch.no_grad(), threads_for(model):
         for start in range(0, len(order), ROWS):
             rows = order[start : start + ROWS]
             ids, mask = _padded_left([prompts[i] for i in rows], template.end, device)

@@ -14,6 +14,7 @@ from expunge.core.columns import COLUMNS, split
 from expunge.core.example import Example, Examples
 from expunge.core.progress import report
 from expunge.data.collate import Encoded, by_length, collate
+from expunge.engine.threads import threads_for
 from expunge.engine.views import run_states
 from expunge.ops.answer import flat_logp, flat_moments
 from expunge.targets.causal_lm import CausalLM
@@ -57,7 +58,7 @@ def _sweep(target: CausalLM, items: Sequence[Encoded], stems: Sequence[str]) -> 
     batches = by_length([len(item.ids) for item in items], BUDGET)
     was_training = model.training
     model.eval()
-    with torch.no_grad():
+    with torch.no_grad(), threads_for(model):
         for number, positions in enumerate(batches):
             batch = collate([items[i] for i in positions]).to(device)
             states = run_states(model, facts, batch, final=True, layers=())

@@ -29,6 +29,7 @@ from expunge.engine.batches import Batches
 from expunge.engine.checkpoint import load_checkpoint, save_checkpoint
 from expunge.engine.reference import ReferenceCache, Segment
 from expunge.engine.score import score, token_logp_rows
+from expunge.engine.threads import threads_for
 from expunge.engine.views import Demand, SegmentViews, compute
 from expunge.targets.causal_lm import CausalLM
 
@@ -235,6 +236,23 @@ def train(
         TargetError: the loss is not finite; the weights are as after the last finite step.
     """
     started = time.perf_counter()
+    with threads_for(target.model):
+        done = _steps(target, loss, data, training, seed, stage, stop, workdir)
+    done.seconds = time.perf_counter() - started
+    target.model.eval()
+    return done
+
+
+def _steps(
+    target: CausalLM,
+    loss: Loss,
+    data: Mapping[str, Examples],
+    training: Training,
+    seed: int,
+    stage: str,
+    stop: Stop | None,
+    workdir: Path | None,
+) -> TrainReport:
     run_digest = digest([target.digest(), loss, training, {k: v.digest() for k, v in data.items()}, seed, stop])
     run = _Run(target, loss, data, training, seed)
     done = load_checkpoint(workdir, run.named, run.optimizer, run=run_digest) if workdir else 0
@@ -257,6 +275,4 @@ def train(
         if workdir and (step + 1) % training.save_every == 0 and step + 1 < run.total:
             save_checkpoint(workdir, run.named, run.optimizer, step=step + 1, run=run_digest)
     run.report.last = {name: sum(m[name] for m in recent) / len(recent) for name in recent[-1]} if recent else {}
-    run.report.seconds = time.perf_counter() - started
-    target.model.eval()
     return run.report
