@@ -28,7 +28,7 @@ class Relearning:
     """
 
     shown: int = 2
-    training: Training = field(default_factory=lambda: Training(lr=1e-3, steps=10, batch_size=24))
+    training: Training = field(default_factory=lambda: Training(lr=5e-4, steps=20, batch_size=20))
     access = Access.FINETUNE | Access.LOGPROBS
 
     def digest(self) -> str:
@@ -63,7 +63,7 @@ class Relearning:
             seed: order of the attacker's steps.
 
         Returns:
-            One row an asked record: ``record_id``, ``subject``, ``outcome``, the probability of its answer after relearning.
+            One row an asked record: ``record_id``, ``subject`` and ``outcome``, the probability of its answer.
 
         Raises:
             TargetError: the oracle does not grant what is needed.

@@ -35,8 +35,6 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
 
     missing = {e: [n for n in names if importlib.util.find_spec(n) is None] for e, names in EXTRAS.items()}
     problems = [f"the extra '{e}' lacks {', '.join(n)}: pip install 'expunge[{e}]'" for e, n in missing.items() if n]
-    if sys.version_info < (3, 11):
-        problems.append("Python 3.11 or newer is needed")
     if _broken_torchvision():
         problems.append("torchvision is installed and cannot be imported: pip uninstall torchvision")
     facts = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import typer
@@ -16,7 +16,7 @@ from expunge.core.progress import listening
 
 
 @contextlib.contextmanager
-def progress() -> Iterator[None]:
+def progress() -> Generator[None]:
     """Show what the library reports, on a terminal's stderr only; the bars vanish when it ends."""
     columns = (TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TextColumn("{task.fields[note]}"), console=Console(stderr=True), transient=True) as bars:

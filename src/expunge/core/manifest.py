@@ -58,7 +58,9 @@ class Manifest:
 
     def changed(self, folder: Path) -> list[str]:
         """Paths that are missing or whose bytes differ."""
-        return [e.path for e in self.entries if not (folder / e.path).is_file() or digest_file(folder / e.path) != e.digest]
+        return [
+            e.path for e in self.entries if not (folder / e.path).is_file() or digest_file(folder / e.path) != e.digest
+        ]
 
 
 def entry(folder: Path, path: Path, *, personal: bool) -> Entry:

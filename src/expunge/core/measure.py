@@ -50,7 +50,9 @@ class Score:
         """
         missing = [name for name in self.needs if name not in table]
         if missing:
-            raise EvidenceError(f"the score {self.name} needs the columns {', '.join(missing)}", why="they were not scored")
+            raise EvidenceError(
+                f"the score {self.name} needs the columns {', '.join(missing)}", why="they were not scored"
+            )
         return self.function(*(table[name] for name in self.needs))
 
 

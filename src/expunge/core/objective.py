@@ -74,7 +74,8 @@ class Objective:
         for name in settings:
             if name not in (*self.settings, *RESERVED):
                 raise UnknownName(f"setting of {self.name}", name, [*self.settings, *RESERVED])
-        missing = [name for name in self.required if name not in settings]
+        layered = ("layer",) if any(need.view == "hidden" for need in self.needs) else ()
+        missing = [name for name in (*self.required, *layered) if name not in settings]
         if missing:
             raise ConfigError(f"{self.name}.bind needs {', '.join(missing)}")
         return Term(self.name, tuple(sorted(settings.items())), self.role, 1.0, self)
@@ -155,6 +156,8 @@ def objective(*, reduce: Reduce, on: str = "forget") -> Callable[[Callable[..., 
     """
     if reduce not in ("example", "token"):
         raise UnknownName("reduction", reduce, ("example", "token"))
+    if on not in TRAINED_ROLES:
+        raise UnknownName("role", on, TRAINED_ROLES)
 
     def declare(function: Callable[..., Any]) -> Objective:
         keyword = [

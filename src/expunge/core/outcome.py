@@ -55,7 +55,7 @@ class Outcome(Generic[T]):
     seed: int
     cost: Cost = field(default_factory=Cost)
     replay: Replay | None = None
-    notes: dict[str, Any] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Overlay(Generic[T]):
     selection: Selection
     seed: int
     cost: Cost = field(default_factory=Cost)
-    notes: dict[str, Any] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def original(self) -> T:

@@ -128,6 +128,8 @@ def equivalence(difference: Estimate, margin: float) -> Status:
     >>> equivalence(Estimate(0.08, 0.01, 0.15), 0.1)
     'inconclusive'
     """
+    if not difference.low <= difference.high:
+        return "inconclusive"
     if -margin < difference.low and difference.high < margin:
         return "earned"
     if difference.low > margin or difference.high < -margin:
@@ -163,7 +165,9 @@ def _judge_utility(policy: Policy, utility: Estimate | None) -> Finding:
         return Finding("utility", "inconclusive", "not measured")
     if utility.level < policy.level:
         return Finding("utility", "inconclusive", f"its interval is at {utility.level:g}, not {policy.level:g}")
-    reason = f"{utility.value:.3f} of the original's [{utility.low:.3f}, {utility.high:.3f}], floor {policy.utility_floor:g}"
+    reason = (
+        f"{utility.value:.3f} of the original's [{utility.low:.3f}, {utility.high:.3f}], floor {policy.utility_floor:g}"
+    )
     if utility.low >= policy.utility_floor:
         return Finding("utility", "earned", reason)
     return Finding("utility", "failed" if utility.high < policy.utility_floor else "inconclusive", reason)
@@ -181,10 +185,9 @@ def judge(policy: Policy, assessment: Assessment) -> Verdict:
     """
     findings = [_judge_attack(criterion, policy, assessment) for criterion in policy.criteria]
     findings.append(_judge_utility(policy, assessment.utility))
-    findings += [
-        Finding(detector.name, "failed" if detector.fired else "earned", detector.detail or "silent")
-        for detector in assessment.detectors
-    ]
+    for detector in assessment.detectors:
+        outcome: Status = "failed" if detector.fired else "earned"
+        findings.append(Finding(detector.name, outcome, detector.detail or "silent"))
     order: tuple[Status, ...] = ("failed", "uninformative", "inconclusive", "earned")
     status = min((finding.status for finding in findings), key=order.index)
     return Verdict(policy.name, status, tuple(findings))

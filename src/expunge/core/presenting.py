@@ -1,4 +1,4 @@
-"""Let a value that wraps a function show the function's name, module and docstring, so that doctest and help find it."""
+"""Let a value that wraps a function show its name, module and docstring, so that doctest and help find it."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 
 Reporter = Callable[[str, int, int, str], None]
 
@@ -22,7 +22,7 @@ def report(stage: str, done: int, total: int, note: str = "") -> None:
 
 
 @contextlib.contextmanager
-def listening(reporter: Reporter) -> Iterator[None]:
+def listening(reporter: Reporter) -> Generator[None]:
     """Hear reports inside the block."""
     token = _reporter.set(reporter)
     try:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.metadata
-import importlib.util
 import pkgutil
 import sys
 from pathlib import Path
@@ -46,8 +45,8 @@ class RegistryPackage(ModuleType):
         if name.startswith("_"):
             raise AttributeError(name)
         if name in modules_of(self):
-            importlib.import_module(f"{self.__name__}.{name}")
-            return vars(self)[name]
+            module = importlib.import_module(f"{self.__name__}.{name}")
+            return vars(self)[name] if name in vars(self) else _object_in(module)
         raise AttributeError(f"{self.__name__} has no {name!r}")
 
     def __dir__(self) -> list[str]:
@@ -115,6 +114,8 @@ class Registry:
     def describe(self, name: str) -> str:
         """First line of the module's docstring, read from its source without importing it."""
         places = self._places()
+        if name not in self.names():
+            raise UnknownName(self.kind, name, self.names())
         if name not in places:
             return f"from the entry point {self._entry_points()[name].value}"
         package = importlib.import_module(places[name])

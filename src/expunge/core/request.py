@@ -25,7 +25,7 @@ class Records:
     ids: tuple[str, ...]
 
     def __init__(self, *ids: str) -> None:
-        if not ids or not all(isinstance(i, str) and i for i in ids):
+        if not ids or not all(i and type(i) is str for i in ids):
             raise RequestError("Records needs record ids", why=f"got {ids!r:.80}", next="Give each id as a string")
         object.__setattr__(self, "ids", ids)
 

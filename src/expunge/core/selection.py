@@ -42,6 +42,7 @@ class Selection:
             )
         check_disjoint(forget=self.forget, retain=self.retain, holdout=self.holdout, validation=self.validation)
         check_disjoint(forget=self.forget, general=self.general)
+        check_disjoint(forget=self.forget, neighbour=self.neighbour)
 
     def role(self, name: str) -> Examples:
         """The examples of a role."""

@@ -101,4 +101,7 @@ class Training:
         if step < rise:
             return self.lr * (step + 1) / rise
         share = (step - rise) / max(1, total - rise)
-        return self.lr * {"constant": 1.0, "linear": 1 - share, "cosine": 0.5 * (1 + math.cos(math.pi * share))}[self.decay]
+        return (
+            self.lr
+            * {"constant": 1.0, "linear": 1 - share, "cosine": 0.5 * (1 + math.cos(math.pi * share))}[self.decay]
+        )

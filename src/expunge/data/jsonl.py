@@ -31,7 +31,8 @@ def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
             raise StoreError(f"{path} is not JSON", why=str(error)) from error
         yield from ((f"{path}, row {number}", row) for number, row in enumerate(rows, 1))
         return
-    for number, line in enumerate(text.splitlines(), 1):
+    # Not splitlines: it also breaks at separators that JSON allows inside a string.
+    for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:
                 yield f"{path}:{number}", json.loads(line)
@@ -62,12 +63,16 @@ def to_example(row: Any, *, where: str, default_id: str = "", columns: Mapping[s
                 why=f"its columns are {', '.join(map(str, row)) or 'none'}",
                 next="Name the columns question and answer",
             )
+    if "record_id" not in values and names["record_id"] != "record_id":
+        raise StoreError(f"{where} has no {names['record_id']!r}", why="it was named as the column of record ids")
     values["record_id"] = str(values.get("record_id", default_id))
-    values["perturbed_answer"] = tuple(values.get("perturbed_answer", ()))
-    wrong = [f for f, v in values.items() if f != "perturbed_answer" and not isinstance(v, str)]
-    if wrong or not all(isinstance(v, str) for v in values["perturbed_answer"]):
-        raise StoreError(f"{where} has a {(*wrong, 'perturbed_answer')[0]!r} that is not text")
-    return Example(**values)
+    wrong_answers = values.pop("perturbed_answer", ())
+    wrong = [field for field, value in values.items() if not isinstance(value, str)]
+    if wrong:
+        raise StoreError(f"{where} has a {names[wrong[0]]!r} that is not text")
+    if not isinstance(wrong_answers, (list, tuple)) or not all(isinstance(text, str) for text in wrong_answers):
+        raise StoreError(f"{where} has a {names['perturbed_answer']!r} that is not a list of texts")
+    return Example(**values, perturbed_answer=tuple(wrong_answers))
 
 
 def read_examples(path: Path, *, columns: Mapping[str, str] | None = None) -> Examples:
@@ -91,7 +96,7 @@ def dump_examples(examples: Iterable[Example]) -> bytes:
 
 
 class JsonlStore(MemoryStore):
-    """A JSON Lines file as a store. Erasing rewrites the file without the records.
+    """A JSON Lines file as a store. Erasing rewrites the file without the records; other rows keep all their columns.
 
     Args:
         path: the file.
@@ -99,7 +104,7 @@ class JsonlStore(MemoryStore):
     """
 
     def __init__(self, path: Path, *, columns: Mapping[str, str] | None = None) -> None:
-        self.path = Path(path)
+        self.path, self._columns = Path(path), dict(columns or {})
         super().__init__(read_examples(self.path, columns=columns))
 
     def erase(self, ids: Iterable[str]) -> Receipt:
@@ -108,6 +113,12 @@ class JsonlStore(MemoryStore):
         Raises:
             StoreError: an id is not in the store; nothing is changed.
         """
-        super().erase(ids)
-        write_bytes(self.path, dump_examples(self.all()))
+        gone = {example.record_id for example in self.get(ids)}
+        key = self._columns.get("record_id", "record_id")
+        rows = [dict(row) for _, row in _rows(self.path)]
+        # A row without an id is named after its place, which the erasure moves: it takes its name along.
+        kept = [{**row, key: name} for name, row in zip(self.ids(), rows, strict=True) if name not in gone]
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept)
+        write_bytes(self.path, text.encode())
+        super().erase(gone)
         return Receipt(store=self.path.name, status="BLIND")

@@ -59,7 +59,7 @@ class MemoryStore:
         Raises:
             StoreError: an id is not in the store.
         """
-        for example in self.get(ids):
+        for example in self.get(dict.fromkeys(ids)):
             del self._items[example.record_id]
         return Receipt(store="memory", status="BLIND")
 

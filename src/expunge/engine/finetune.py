@@ -48,6 +48,8 @@ class FineTune:
     training: Training
     on_long: str = "error"
 
+    kind = "causal_lm"
+
     def digest(self) -> str:
         """Digest of the recipe."""
         return digest({"base": self.base, "training": self.training, "on_long": self.on_long})

@@ -44,7 +44,9 @@ def generate(source: CausalLM | Oracle, questions: Sequence[str], *, max_new_tok
     target: CausalLM = oracle.target
     model, template = target.model, target.template
     device = next(model.parameters()).device
-    prompts = [template.prompt_ids(oracle.wrap(question), oracle.system)[: template.max_length - 1] for question in questions]
+    prompts = [
+        template.prompt_ids(oracle.wrap(question), oracle.system)[: template.max_length - 1] for question in questions
+    ]
     order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), i))
     answers = [""] * len(prompts)
     was_training = model.training

@@ -97,13 +97,13 @@ def score(source: CausalLM | Oracle, examples: Examples, columns: Iterable[str])
     """
     if isinstance(source, Oracle):
         source.require(Access.LOGPROBS, "scoring")
-        source = source.target
+    target: CausalLM = source.target if isinstance(source, Oracle) else source
     wanted = [(name, *split(name)) for name in dict.fromkeys(columns)]
     scored = [(name, stem, variant) for name, stem, variant in wanted if COLUMNS[stem].source == "score"]
     variants = list(dict.fromkeys(variant for _, _, variant in scored))
-    places, items = _plan(source, examples, variants)
+    places, items = _plan(target, examples, variants)
     stems = sorted({stem for _, stem, _ in scored} & set(STEMS))
-    rows = _sweep(source, items, stems) if stems else [{} for _ in items]
+    rows = _sweep(target, items, stems) if stems else [{} for _ in items]
     table: dict[str, Any] = {}
     for name, stem, variant in scored:
         table[name] = _column(stem, variant, len(examples), places, items, rows)

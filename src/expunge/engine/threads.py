@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,7 +12,7 @@ SMALL = 5_000_000
 
 
 @contextmanager
-def threads_for(model: Any) -> Iterator[None]:
+def threads_for(model: Any) -> Generator[None]:
     """Use one intra-op thread for a model of fewer than ``SMALL`` parameters, and what torch was set to for others.
 
     The rule depends on the model alone, so that equal runs stay equal.

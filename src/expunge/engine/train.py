@@ -82,7 +82,9 @@ def _share(positions: list[int], part: int, parts: int) -> list[int]:
 class _Run:
     """State of one run; built, then stepped."""
 
-    def __init__(self, target: CausalLM, loss: Loss, data: Mapping[str, Examples], training: Training, seed: int) -> None:
+    def __init__(
+        self, target: CausalLM, loss: Loss, data: Mapping[str, Examples], training: Training, seed: int
+    ) -> None:
         from accelerate import Accelerator
 
         for role in loss.roles:
@@ -95,17 +97,28 @@ class _Run:
         self.facts = target.facts
         self.report = TrainReport()
         self.loss = loss.resolve(self._finder(ControlContext(target, data, seed)))
-        self.segments: list[Segment] = sorted({(n.role or t.role, n.answer) for t in self.loss.terms for n in t.formula.needs})
+        self.segments: list[Segment] = sorted(
+            {(n.role or t.role, n.answer) for t in self.loss.terms for n in t.formula.needs}
+        )
         self.encoded = {s: _encode(target, data[s[0]], s[1]) for s in self.segments}
         self.demand = Demand.of((n, self._layer(t)) for t in self.loss.terms for n in t.formula.needs)
-        refs = [((n.role or t.role, n.answer), n, self._layer(t)) for t in self.loss.terms for n in t.formula.needs if n.model]
+        refs = [
+            ((n.role or t.role, n.answer), n, self._layer(t))
+            for t in self.loss.terms
+            for n in t.formula.needs
+            if n.model
+        ]
         self.reference = ReferenceCache(self.model, self.facts, self.encoded, refs, self.device)
         self.streams = {role: self._stream(role, position) for position, role in enumerate(self.loss.roles)}
         anchor = self.streams[self.loss.roles[0]]
         self.total = training.total(anchor.per_epoch)
         self.named = {n: p for n, p in sorted(self.model.named_parameters()) if p.requires_grad}
         self.optimizer = torch.optim.AdamW(
-            list(self.named.values()), lr=training.lr, betas=training.betas, weight_decay=training.weight_decay, fused=True
+            list(self.named.values()),
+            lr=training.lr,
+            betas=training.betas,
+            weight_decay=training.weight_decay,
+            fused=True,
         )
 
     def _finder(self, context: ControlContext) -> Any:
@@ -122,7 +135,9 @@ class _Run:
 
     def _stream(self, role: str, position: int) -> Batches:
         items = next(self.encoded[s] for s in self.segments if s[0] == role)
-        size = self.training.batch_size if position == 0 else self.training.retain_batch_size or self.training.batch_size
+        size = (
+            self.training.batch_size if position == 0 else self.training.retain_batch_size or self.training.batch_size
+        )
         return Batches([i.key for i in items], [len(i.ids) for i in items], size, seed=self.seed, name=role)
 
     def step(self, step: int) -> dict[str, float]:

@@ -118,8 +118,8 @@ class SegmentViews:
 
     def _flat_logits(self) -> Tensor:
         if self._logits_NV is None:
-            assert self._states.final is not None
-            self._logits_NV = self._head(self._states.final)
+            logits_NV: Tensor = self._head(self._states.final)
+            self._logits_NV = logits_NV
         return self._logits_NV
 
     def _flat_logp(self) -> Tensor:

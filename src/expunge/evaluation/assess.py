@@ -56,8 +56,8 @@ def assess(
 
     Args:
         tables: model -> role -> score table. Roles: ``forget, holdout, retain, general``, and the
-            name of each attack that was run, with its column ``outcome``. Give the same ``PerItem`` to several calls and each
-            score is computed once.
+            name of each attack that was run, with its column ``outcome``. Give the same ``PerItem`` to several calls
+            and each score is computed once.
         policy: what is compared, and the level of the intervals.
         judging: name of the judged model in ``tables``.
         reference: name of the model trained without the forgotten records. When it is judged itself, the second

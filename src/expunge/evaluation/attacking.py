@@ -53,7 +53,7 @@ def attack_statistic(name: str) -> tuple[Statistic, dict[str, str]]:
     Two models that never knew differ too: their distance, not 0, is what a distance to the reference is read against.
 
     Args:
-        name: of a statistic or an attacking score in the registry of metrics, or of an attack in the registry of attacks.
+        name: of a statistic or an attacking score among the metrics, or of an attack.
 
     Returns:
         The statistic, and part -> who plays it on the control arm.

@@ -1,4 +1,4 @@
-"""Gradient ascent on the forgotten answers. Source: Jang et al. 2022 (2210.01504), equation 1; TOFU (2401.06121), 3.2."""
+"""Gradient ascent on the forgotten answers. Source: Jang et al. 2022 (2210.01504), equation 1."""
 
 from __future__ import annotations
 

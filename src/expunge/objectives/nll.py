@@ -1,4 +1,4 @@
-"""Negative log-likelihood of the answer tokens. Source: maximum likelihood; the retain term of TOFU (2401.06121, 3.2)."""
+"""Negative log-likelihood of the answer tokens. Source: maximum likelihood; TOFU (2401.06121), 3.2."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Log-probabilities of answer tokens, flat over a ragged batch. Source: teacher forcing, as in every causal LM.
 
-N is the number of scored tokens in a batch, B the number of examples, T the longest answer among them, V the vocabulary.
+N is the number of scored tokens in a batch, B the number of examples, T the longest answer, V the vocabulary.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from expunge.core.record import record
-from expunge.data.corpora.word_tokenizer import word_tokenizer
+from expunge.data.corpora.word_tokenizer import EOS, PAD, word_tokenizer
 from expunge.targets.causal_lm import CausalLM
 
 
@@ -34,6 +34,7 @@ class LlamaSpec:
         from transformers import LlamaConfig, LlamaForCausalLM
 
         tokenizer = word_tokenizer(self.vocabulary)
+        ids = tokenizer.get_vocab()
         config = LlamaConfig(
             vocab_size=len(tokenizer),
             hidden_size=self.hidden,
@@ -44,7 +45,7 @@ class LlamaSpec:
             max_position_embeddings=self.context,
             tie_word_embeddings=True,
             bos_token_id=None,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
+            eos_token_id=ids[EOS],
+            pad_token_id=ids[PAD],
         )
         return CausalLM(LlamaForCausalLM(config).eval(), tokenizer)

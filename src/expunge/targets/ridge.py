@@ -1,7 +1,8 @@
-"""Ridge regression kept as sums over records. Source: Hoerl & Kennard 1970; summation form, Cao & Yang 2015, section 3."""
+"""Ridge regression kept as sums over records. Source: Hoerl & Kennard 1970; Cao & Yang 2015, section 3."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,13 @@ class BagOfWords:
         return X, Y
 
 
+def _check_once(examples: Iterable[Example]) -> None:
+    counts = Counter(example.record_id for example in examples)
+    twice = [name for name, count in counts.items() if count > 1]
+    if twice:
+        raise StoreError(f"record {twice[0]!r} is given more than once", why="its row would count more than once")
+
+
 @dataclass(frozen=True)
 class RidgeLearner:
     """min_W |X W - Y|^2 + penalty |W|^2, held as A = X'X + penalty I and c = X'Y. The penalty does not grow with n.
@@ -77,9 +85,11 @@ class RidgeLearner:
 
         Raises:
             TargetError: the penalty is not positive.
+            StoreError: a record comes twice.
         """
-        if penalty <= 0:
+        if not penalty > 0:
             raise TargetError("ridge needs a penalty above 0", why=f"got {penalty:g}")
+        _check_once(examples)
         X, Y = features.rows(examples)
         A = X.T @ X + penalty * np.eye(X.shape[1])
         return cls(features, A, X.T @ Y, frozenset(e.record_id for e in examples))
@@ -95,8 +105,9 @@ class RidgeLearner:
         """Subtract examples from the sums; the old learner stays valid.
 
         Raises:
-            StoreError: a record is not in the sums; subtracting it would corrupt them.
+            StoreError: a record is not in the sums, or comes twice; subtracting it would corrupt them.
         """
+        _check_once(examples)
         unknown = sorted({e.record_id for e in examples} - self.ids)
         if unknown:
             raise StoreError(f"record {unknown[0]!r} is not in this learner", why=f"{len(unknown)} such records")

@@ -206,7 +206,9 @@ def residue_below(out: Path) -> tuple[Residue, ...]:
 
 def manifest_of(out: Path) -> Manifest:
     """Every file of the run but the manifest itself and the note that it is done."""
-    files = sorted(p for p in out.rglob("*") if p.is_file() and p.relative_to(out).as_posix() not in (NAME, "done.json"))
+    files = sorted(
+        p for p in out.rglob("*") if p.is_file() and p.relative_to(out).as_posix() not in (NAME, "done.json")
+    )
 
     def listed(path: Path) -> Entry:
         top = path.relative_to(out).parts[0]
@@ -242,14 +244,16 @@ def write_all(conclusion: Conclusion, ridge: Mapping[str, Any], ridge_outcome: A
 def ridge_certificate(walk: Walk, outcome: Any, line: Mapping[str, Any]) -> Certificate:
     """The learner's certificate: a replay beside a refit."""
     replay = Replay(
-        outcome.before, outcome.target.digest(), outcome.replay.data, line["refit"], line["largest_coefficient_difference"]
+        outcome.before,
+        outcome.target.digest(),
+        outcome.replay.data,
+        line["refit"],
+        line["largest_coefficient_difference"],
     )
     return issue(walk.request, outcome, evidence=(replay,), residue=residue_below(walk.out), name="ridge learner")
 
 
-def _certify(
-    certificate: Certificate, artefacts: Mapping[str, Path], out: Path, key: str, signer: Signer
-) -> None:
+def _certify(certificate: Certificate, artefacts: Mapping[str, Path], out: Path, key: str, signer: Signer) -> None:
     """Write a certificate; an earlier one that says something else is set aside under its digest, never overwritten."""
     path = certificate_path(out, key)
     try:
@@ -272,4 +276,8 @@ def summary(evidence: Mapping[str, Any]) -> dict[str, Any]:
             cells["forget_quality_p"] = 10.0 ** cells["forget_quality_p"]
         rows[row["key"]] = {"guarantee": row["guarantee"], **cells}
     second = rows.pop(SECOND)
-    return {"methods": rows, "second_reference": second, **({"ridge": evidence["ridge"]} if "ridge" in evidence else {})}
+    return {
+        "methods": rows,
+        "second_reference": second,
+        **({"ridge": evidence["ridge"]} if "ridge" in evidence else {}),
+    }

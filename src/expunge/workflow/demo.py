@@ -14,10 +14,17 @@ from expunge.workflow.run import require_extra, walk_once
 
 METHODS = ("grad_ascent", "grad_diff", "npo", "calibrated_ascent", "prompt_filter")
 LEARNED = ("forget", "retain", "general")
-PEOPLE = {"forget": 24, "retain": 84, "validation": 24, "holdout": 40, "general": 96}
+PEOPLE = {"forget": 48, "retain": 90, "validation": 48, "holdout": 96, "general": 96}
 SHAPE = {"hidden": 128, "layers": 3, "heads": 4, "kv_heads": 4, "inner": 240, "context": 64}
 TRAINING = Training(
-    lr=1.5e-3, epochs=38, batch_size=32, warmup=0.05, decay="cosine", betas=(0.9, 0.98), weight_decay=0.4, save_every=300
+    lr=1.5e-3,
+    epochs=38,
+    batch_size=32,
+    warmup=0.05,
+    decay="cosine",
+    betas=(0.9, 0.98),
+    weight_decay=0.4,
+    save_every=300,
 )
 
 
@@ -47,39 +54,47 @@ def demo(out: Path, *, seed: int = 0) -> str:
     return walk_once(out, ["demo", seed], lambda: _walk(out, seed))
 
 
-def _walk(out: Path, seed: int) -> str:
+def demo_road(seed: int) -> Any:
+    """The demo's road on the people of a seed.
+
+    Args:
+        seed: of the people and of the models.
+    """
     from expunge.core.registry import methods, policies
     from expunge.data.corpora.fictitious_people import nearest_question_baseline, people, vocabulary
     from expunge.engine.finetune import FineTune
     from expunge.targets.llama_spec import LlamaSpec
-    from expunge.workflow.conclude import Conclusion, write_all
     from expunge.workflow.measure import default_budget
-    from expunge.workflow.ridge_line import features_for, ridge_line
-    from expunge.workflow.road import Road, Walk
+    from expunge.workflow.road import Road
 
-    words = tuple(vocabulary())
-    corpus = fictitious(seed)
     rows = people(seed, **PEOPLE)
-    learned_rows = [row for row in rows if row["role"] in LEARNED]
-    baseline = nearest_question_baseline(learned_rows, [row for row in rows if row["role"] == "holdout"])
-    recipe = FineTune(LlamaSpec(words, **SHAPE), TRAINING)
-    facts: dict[str, Any] = {"nearest_question_baseline": baseline}
-    road = Road(
+    learned = [row for row in rows if row["role"] in LEARNED]
+    baseline = nearest_question_baseline(learned, [row for row in rows if row["role"] == "holdout"])
+    return Road(
         name="demo",
         title="Fictitious people: five ways to forget, beside retraining",
-        corpus=corpus,
+        corpus=fictitious(seed),
         learned=LEARNED,
-        recipe=recipe,
+        recipe=FineTune(LlamaSpec(tuple(vocabulary()), **SHAPE), TRAINING),
         methods={key: methods.get(key) for key in METHODS},
         policy=policies.get("research_tofu"),
         budget=default_budget(),
         basis="demonstration",
         seed=seed,
-        facts=facts,
+        facts={"nearest_question_baseline": baseline},
     )
-    walk = Walk(road, out)
+
+
+def _walk(out: Path, seed: int) -> str:
+    from expunge.data.corpora.fictitious_people import vocabulary
+    from expunge.workflow.conclude import Conclusion, write_all
+    from expunge.workflow.ridge_line import features_for, ridge_line
+    from expunge.workflow.road import Walk
+
+    walk = Walk(demo_road(seed), out)
     walk.pin()
     walk.train()
     walk.forget()
-    outcome, line = ridge_line(corpus.of(*LEARNED), walk.selection, features_for(corpus, words), out / "ridge")
+    features = features_for(walk.road.corpus, tuple(vocabulary()))
+    outcome, line = ridge_line(walk.road.corpus.of(*LEARNED), walk.selection, features, out / "ridge")
     return write_all(Conclusion(walk, walk.measure()), line, outcome)

@@ -73,9 +73,7 @@ def score_tables(oracle: Oracle, selection: Selection, *, max_new_tokens: int) -
     return tables
 
 
-def attack_tables(
-    oracle: Oracle, selection: Selection, budget: Mapping[str, Any], *, seed: int
-) -> dict[str, Table]:
+def attack_tables(oracle: Oracle, selection: Selection, budget: Mapping[str, Any], *, seed: int) -> dict[str, Table]:
     """Run every attack of the budget that the oracle's access allows.
 
     Args:

@@ -23,7 +23,9 @@ def features_for(corpus: Examples, vocabulary: tuple[str, ...]) -> Any:
     return BagOfWords(tuple(word.lower() for word in vocabulary), tuple(sorted({e.relation for e in corpus})))
 
 
-def ridge_line(learned: Examples, selection: Selection, features: Any, out: Path) -> tuple[Outcome[Any], dict[str, Any]]:
+def ridge_line(
+    learned: Examples, selection: Selection, features: Any, out: Path
+) -> tuple[Outcome[Any], dict[str, Any]]:
     """Delete the forget set from a ridge classifier of relations, and compare with a refit on the rest.
 
     Args:

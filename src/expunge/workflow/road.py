@@ -212,4 +212,3 @@ class Walk:
         inputs = {"target": target.digest(), "data": self.store.digest(), "attacks": attacks, "seed": self.road.seed}
         self.stages.do(f"scores-{key}", {**inputs, "tokens": self.road.max_new_tokens}, [folder], build)
         return load_tables(self.out / folder)
-

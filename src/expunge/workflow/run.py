@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import os
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from expunge.core.canonical import digest, read_json
-from expunge.core.errors import ConfigError, MissingExtra
+from expunge.core.canonical import digest, digest_file, read_json
+from expunge.core.errors import ConfigError, MissingExtra, StoreError
 from expunge.core.files import write_json
 from expunge.core.manifest import NAME, Manifest
 from expunge.ledger.home import home
@@ -35,19 +36,59 @@ def require_extra(command: str) -> None:
 
 
 @contextmanager
-def locked(out: Path) -> Iterator[IO[str]]:
-    """Hold a run's folder against a second process.
+def locked(out: Path) -> Generator[IO[str]]:
+    """Hold a run's folder against a second process. Folders made for it vanish if nothing is written into them.
 
     Raises:
-        ConfigError: another process holds it.
+        ConfigError: another process holds it, or it cannot be made.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    with (out.parent / f".{out.name}.lock").open("w") as lock:
+    place = out.resolve()
+    made = [folder for folder in (place, *place.parents) if not folder.exists()]
+    path = place.parent / f".{place.name}.lock"
+    try:
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            lock = _hold(path)
+        except BlockingIOError as error:
+            raise ConfigError(
+                f"another process is working in {out}", next="Wait for it, or choose another folder"
+            ) from error
+        except OSError as error:
+            raise ConfigError(
+                f"cannot work in {out}", why=error.strerror or str(error), next="Choose another folder"
+            ) from error
+        with lock:
+            try:
+                yield lock
+            finally:
+                path.unlink(missing_ok=True)
+    finally:
+        for folder in made:
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def _hold(path: Path) -> IO[str]:
+    """Lock a file that may be unlinked by whoever held it before: only the file that still has the name counts."""
+    while True:
+        lock = path.open("w")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ConfigError(f"another process is working in {out}", next="Wait for it, or choose another --out") from error
-        yield lock
+            if path.exists() and path.stat().st_ino == os.fstat(lock.fileno()).st_ino:
+                return lock
+        except BaseException:
+            lock.close()
+            raise
+        lock.close()
+
+
+def _stands(out: Path, key: str) -> bool:
+    """Whether a run ended with this key and every file that it listed is as it was."""
+    try:
+        note = read_json(out / DONE)
+        return note == {"key": key, "manifest": digest_file(out / NAME)} and not Manifest.read(out).changed(out)
+    except StoreError:
+        return False
 
 
 def walk_once(out: Path, identity: Any, walk: Callable[[], str]) -> str:
@@ -62,12 +103,9 @@ def walk_once(out: Path, identity: Any, walk: Callable[[], str]) -> str:
         signer = ensure_key(home())
         trust(home(), signer.public, "this installation")
         key = digest([identity, code_digest(), versions(), threads(), signer.keyid])
-        note = out / DONE
-        if note.exists() and (out / NAME).exists():
-            known = read_json(note)
-            if known.get("key") == key and not Manifest.read(out).changed(out):
-                return (out / "table.txt").read_text()
-        note.unlink(missing_ok=True)
+        if _stands(out, key):
+            return (out / "table.txt").read_text()
+        (out / DONE).unlink(missing_ok=True)
         table = walk()
-        write_json(note, {"key": key})
+        write_json(out / DONE, {"key": key, "manifest": digest_file(out / NAME)})
         return table

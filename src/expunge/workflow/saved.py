@@ -14,6 +14,14 @@ from expunge.core.provenance import Provenance
 CARD = "target.json"
 
 
+def guard_before(path: Path, inner: Any) -> Any:
+    """The guard that a folder holds, before a loaded target."""
+    from expunge.targets.guarded import GuardedTarget
+
+    guard = read_json(path / CARD)["guard"]
+    return GuardedTarget(inner, guard["system"], tuple(guard["blocked"]), guard["refusal"])
+
+
 class Saved:
     """A target in a folder.
 
@@ -40,12 +48,9 @@ class Saved:
             TargetError: it changed since it was saved.
         """
         if self.kind == "overlay":
-            from expunge.targets.guarded import GuardedTarget
-
-            guard = self._card["guard"]
             if self.inner is None:
                 raise TargetError(f"{self.path} is a guard", why="the target that it guards is not given")
-            return GuardedTarget(self.inner.target, guard["system"], tuple(guard["blocked"]), guard["refusal"])
+            return guard_before(self.path, self.inner.target)
         from expunge.targets.causal_lm import load_causal_lm
 
         return load_causal_lm(self.path)

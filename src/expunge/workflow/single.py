@@ -1,4 +1,4 @@
-"""One request on one model, kept in a folder: unlearn, then evaluate, then certify, each from what the last one wrote."""
+"""One request on one model, kept in a folder: unlearn, evaluate, certify, each from what the last one wrote."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from expunge.ledger.home import home
 from expunge.ledger.keys import ensure_key
 from expunge.ledger.trust import trust
 from expunge.workflow.run import locked, require_extra
-from expunge.workflow.saved import Saved
+from expunge.workflow.saved import Saved, guard_before
 from expunge.workflow.verbs import adopt, evaluate, find_policy, unlearn_selection
 
 CARD, DATA, MODEL, FOUND = "outcome.json", "data.jsonl", "unlearned", "assessment.json"
@@ -186,17 +186,9 @@ def read_outcome(out: Path) -> Outcome[Any] | Overlay[Any]:
     if original.digest() != card["before"]:
         raise StoreError(f"the model at {card['original']} is not the one that was unlearned", why="its digest differs")
     if card["overlay"]:
-        guard = Saved(out / MODEL, inner=_Loaded(original))
-        return Overlay(target=guard.target, base=original, **shared)
+        return Overlay(target=guard_before(out / MODEL, original), base=original, **shared)
     claim = getattr(guarantee, card["claim_type"])(**card["claim"])
     return Outcome(target=Saved(out / MODEL).target, original=original, claim=claim, **shared)
-
-
-class _Loaded:
-    """A target in memory where a saved one is expected."""
-
-    def __init__(self, target: Any) -> None:
-        self.target = target
 
 
 def evaluate_folder(out: Path, *, policy: str, reference: str, second: str | None, seed: int = 0) -> Verdict:

@@ -11,6 +11,7 @@ from typing import Any
 
 import expunge
 from expunge.core.canonical import digest, digest_file, digest_folder, read_json
+from expunge.core.errors import StoreError
 from expunge.core.files import write_json
 
 FOLDER = ".stages"
@@ -73,12 +74,22 @@ class Stages:
         """
         card = self.out / FOLDER / f"{name}.json"
         wanted = digest([self.key, name, inputs])
-        if card.exists():
-            known = read_json(card)
-            stand = all(output_digest(self.out / p) == known["outputs"].get(p) for p in outputs)
-            if known["inputs"] == wanted and stand:
-                return known["result"]
+        known = self._known(card, wanted, outputs)
+        if known is not None:
+            return known
         result = make() or {}
         found = {p: output_digest(self.out / p) for p in outputs}
-        write_json(card, {"inputs": wanted, "outputs": found, "result": result})
+        body = {"inputs": wanted, "outputs": found, "result": result}
+        write_json(card, {**body, "digest": digest(body)})
         return result
+
+    def _known(self, card: Path, wanted: str, outputs: Sequence[str]) -> dict[str, Any] | None:
+        """What the stage returned, or None where the card is missing, damaged, or about something else."""
+        try:
+            known = dict(read_json(card))
+            if known.pop("digest", "") != digest(known) or known["inputs"] != wanted:
+                return None
+        except (StoreError, TypeError, ValueError, KeyError):
+            return None
+        stand = all(output_digest(self.out / p) == known["outputs"].get(p) for p in outputs)
+        return known["result"] if stand else None

@@ -9,17 +9,17 @@ import numpy as np
 from expunge.core.errors import ConfigError
 
 
-def never_seen_level(context: Any, *, quantile: float) -> float:
+def never_seen_level(context: Any, *, deviations: float) -> float:
     """Negative log-likelihood per token that the model before unlearning gives to answers it never saw.
 
-    level = quantile over i of (nll_i / n_i)
+    level = mean_i a_i + deviations * sd_i a_i,  a_i = nll_i / n_i
 
     The hinge lets every forgotten answer rise past the level and no longer pushes it there; what carries it on is the
-    momentum of the optimiser. A low quantile therefore ends nearest to the middle of never-seen answers.
+    momentum of the optimiser. A level below the mean therefore ends nearest to the middle of never-seen answers.
 
     Args:
         context: offers ``token_logp(role)``, one (n_i,) array of nats an example.
-        quantile: probability. 0.5 is the median.
+        deviations: standard deviations above the mean; negative for a level that is soon passed.
 
     Returns:
         nats per token.
@@ -29,7 +29,7 @@ def never_seen_level(context: Any, *, quantile: float) -> float:
 
     >>> class Two:
     ...     def token_logp(self, role): return [[-1.0, -3.0], [-4.0]]
-    >>> never_seen_level(Two(), quantile=0.25)  # a quarter of the way from 2 to 4
+    >>> never_seen_level(Two(), deviations=-0.5)  # 2 and 4: mean 3, deviation 1
     2.5
     """
     rows = context.token_logp("never_seen")
@@ -39,4 +39,5 @@ def never_seen_level(context: Any, *, quantile: float) -> float:
             why="its level is that of their answers",
             next="Give records of the role validation or holdout (--holdout), or set level to a number",
         )
-    return float(np.quantile([-float(sum(row)) / len(row) for row in rows], quantile))
+    average = np.array([-float(sum(row)) / len(row) for row in rows])
+    return float(average.mean() + deviations * average.std())

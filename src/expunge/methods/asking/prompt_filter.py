@@ -43,9 +43,7 @@ class PromptFilter:
         """Digest of the method with all its settings."""
         return digest({"name": self.name, "version": self.version, "system": self.system, "refusal": self.refusal})
 
-    def unlearn(
-        self, target: Any, selection: Selection, *, seed: int, workdir: Path | None = None
-    ) -> Overlay[Any]:
+    def unlearn(self, target: Any, selection: Selection, *, seed: int, workdir: Path | None = None) -> Overlay[Any]:
         """Return an overlay; the target is not changed.
 
         Raises:

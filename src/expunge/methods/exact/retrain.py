@@ -1,4 +1,4 @@
-"""Retraining from scratch without the forget set: what every other method is measured against. Source: by definition."""
+"""Retraining without the forget set: what every other method is measured against. Source: by definition."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from expunge.core.guarantee import Exact, Guarantee
 from expunge.core.outcome import Cost, Outcome
 from expunge.core.provenance import Plain
 from expunge.core.selection import Selection
+from expunge.methods.provenance_check import require_kind
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Retrain:
     """Train again by the same recipe on what may be kept.
 
     Args:
-        recipe: how the target was trained; offers ``train(store, seed=, ...)`` and ``digest()``.
+        recipe: how the target was trained; offers ``kind``, ``train(store, seed=, ...)`` and ``digest()``.
         name: public name.
         version: raised when the method changes.
     """
@@ -43,11 +44,10 @@ class Retrain:
 
     def digest(self) -> str:
         """Digest of the method and the recipe."""
-        return digest({"name": self.name, "version": self.version, "recipe": self.recipe.digest()})
+        recipe = None if self.recipe is None else self.recipe.digest()
+        return digest({"name": self.name, "version": self.version, "recipe": recipe})
 
-    def unlearn(
-        self, target: Any, selection: Selection, *, seed: int, workdir: Path | None = None
-    ) -> Outcome[Any]:
+    def unlearn(self, target: Any, selection: Selection, *, seed: int, workdir: Path | None = None) -> Outcome[Any]:
         """Return a target that never saw the forget set.
 
         Args:
@@ -58,11 +58,13 @@ class Retrain:
 
         Raises:
             ConfigError: the recipe is not known.
+            ClaimError: the recipe makes targets of another kind.
         """
         from expunge.data.memory import MemoryStore
 
         if self.recipe is None:
             raise ConfigError("retrain needs the recipe of the target", next="Use retrain.with_recipe(recipe)")
+        require_kind(self.name, (self.recipe.kind,), target)
         started = time.perf_counter()
         store = MemoryStore(selection.retain)
         fresh = self.recipe.train(store, seed=seed, stage="retraining", workdir=workdir)

@@ -41,9 +41,7 @@ class Ridge:
         """Digest of the method."""
         return digest({"name": self.name, "version": self.version})
 
-    def unlearn(
-        self, target: Any, selection: Selection, *, seed: int, workdir: Path | None = None
-    ) -> Outcome[Any]:
+    def unlearn(self, target: Any, selection: Selection, *, seed: int, workdir: Path | None = None) -> Outcome[Any]:
         """Return a learner without the forgotten records.
 
         Raises:

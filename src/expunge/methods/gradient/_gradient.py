@@ -77,9 +77,7 @@ class Gradient:
         """Digest of the method with all its settings."""
         return digest([self.name, self.version, as_loss(self.loss), self.training, self.stop])
 
-    def unlearn(
-        self, target: Any, selection: Selection, *, seed: int, workdir: Path | None = None
-    ) -> Outcome[Any]:
+    def unlearn(self, target: Any, selection: Selection, *, seed: int, workdir: Path | None = None) -> Outcome[Any]:
         """Return a target with changed weights; the given one stays as it is.
 
         Args:
@@ -101,7 +99,14 @@ class Gradient:
         data = {"forget": selection.forget, "retain": selection.retain, "never_seen": selection.never_seen}
         changed = target.clone()
         done = train(
-            changed, as_loss(self.loss), data, self.training, seed=seed, stage=self.name, stop=self.stop, workdir=workdir
+            changed,
+            as_loss(self.loss),
+            data,
+            self.training,
+            seed=seed,
+            stage=self.name,
+            stop=self.stop,
+            workdir=workdir,
         )
         cost = Cost(time.perf_counter() - started, done.steps, done.tokens)
         return Outcome(

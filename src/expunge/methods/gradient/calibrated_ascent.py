@@ -6,10 +6,15 @@ from expunge.objectives.calibrated_ascent import calibrated_ascent as rise_to
 from expunge.objectives.nll import nll
 
 calibrated_ascent = Gradient(
-    loss=rise_to.bind(level=constant("never_seen_level", quantile=0.03)) + 1.0 * nll.bind().on("retain"),
-    lr=1e-4,
-    steps=60,
+    loss=rise_to.bind(level=constant("never_seen_level", deviations=-1.65)) + 1.0 * nll.bind().on("retain"),
+    lr=4e-3,
+    steps=150,
     batch_size=24,
+    retain_batch_size=48,
+    betas=(0.9, 0.98),
+    warmup=0.05,
+    decay="linear",
+    weight_decay=0.5,
     name="calibrated_ascent",
     source="this project",
 )

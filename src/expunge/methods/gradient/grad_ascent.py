@@ -5,7 +5,7 @@ from expunge.objectives.grad_ascent import grad_ascent as ascend
 
 grad_ascent = Gradient(
     loss=ascend.bind(),
-    lr=1e-4,
+    lr=3e-4,
     steps=60,
     batch_size=24,
     name="grad_ascent",

@@ -1,14 +1,19 @@
-"""Gradient difference: ascend on forget, descend on retain. Source: Liu et al. 2022 (2203.12817); TOFU (2401.06121), 3.2."""
+"""Gradient difference: ascend on forget, descend on retain. Source: TOFU (2401.06121), 3.2; Liu et al. 2022."""
 
 from expunge.methods.gradient._gradient import Gradient
 from expunge.objectives.grad_ascent import grad_ascent as ascend
 from expunge.objectives.nll import nll
 
 grad_diff = Gradient(
-    loss=ascend.bind() + 1.0 * nll.bind().on("retain"),
-    lr=1e-4,
-    steps=60,
+    loss=ascend.bind() + 10.0 * nll.bind().on("retain"),
+    lr=3e-3,
+    steps=85,
     batch_size=24,
+    retain_batch_size=32,
+    betas=(0.9, 0.98),
+    warmup=0.05,
+    decay="linear",
+    weight_decay=0.5,
     name="grad_diff",
     source="2401.06121, section 3.2",
 )

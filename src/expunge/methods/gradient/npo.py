@@ -5,10 +5,15 @@ from expunge.objectives.nll import nll
 from expunge.objectives.npo import npo as prefer_not
 
 npo = Gradient(
-    loss=prefer_not.bind(beta=0.1) + 1.0 * nll.bind().on("retain"),
-    lr=1e-4,
-    steps=60,
+    loss=prefer_not.bind(beta=0.46) + 1.0 * nll.bind().on("retain"),
+    lr=4e-3,
+    steps=150,
     batch_size=24,
+    retain_batch_size=32,
+    betas=(0.9, 0.98),
+    warmup=0.05,
+    decay="linear",
+    weight_decay=0.5,
     name="npo",
     source="2404.05868, equations 3 and 7",
 )

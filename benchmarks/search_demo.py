@@ -1,0 +1,140 @@
+"""Search the demo's unlearning settings on people and seeds that the demo never uses.
+
+Every method gets the same number of trials on the same worlds. A world is a corpus seed with an original and two
+references, made as the demo makes them. A trial is scored by its worst criterion over all worlds: the share of the
+margin that the far end of the 90 % interval uses up, and the share of the allowed utility loss that is used up. Below 1
+everything passes everywhere. Prints the table that stands in docs/results/demo-search.md.
+
+    python benchmarks/search_demo.py --out runs/search --worlds 101 102 103 --json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from expunge.core.access import Access
+from expunge.core.canonical import digest, read_json
+from expunge.core.files import write_json
+from expunge.core.objective import constant
+from expunge.core.policy import judge
+from expunge.evaluation.assess import assess
+from expunge.evaluation.per_item import PerItem
+from expunge.methods.gradient.calibrated_ascent import calibrated_ascent
+from expunge.methods.gradient.grad_ascent import grad_ascent
+from expunge.methods.gradient.grad_diff import grad_diff
+from expunge.methods.gradient.npo import npo
+from expunge.objectives.calibrated_ascent import calibrated_ascent as rise_to
+from expunge.objectives.grad_ascent import grad_ascent as ascend
+from expunge.objectives.nll import nll
+from expunge.objectives.npo import npo as prefer_not
+from expunge.workflow.demo import demo_road
+from expunge.workflow.measure import attack_tables, score_tables
+from expunge.workflow.road import ORIGINAL, REFERENCE, SECOND, Walk
+from expunge.workflow.saved import Saved
+from expunge.workflow.stages import TRAINING_CODE, code_digest
+
+KEEP = 1.0 * nll.bind().on("retain")
+
+
+def trials() -> dict[str, dict[str, Any]]:
+    """Method -> label -> recipe; six each."""
+    found: dict[str, dict[str, Any]] = {"calibrated_ascent": {}, "npo": {}, "grad_diff": {}, "grad_ascent": {}}
+    for deviations in (-1.65, -1.2, -0.8):
+        for steps in (120, 150):
+            level = constant("never_seen_level", deviations=deviations)
+            recipe = replace(calibrated_ascent, loss=rise_to.bind(level=level) + KEEP, steps=steps)
+            found["calibrated_ascent"][f"deviations {deviations:g}, {steps} steps"] = recipe
+    for beta in (0.3, 0.46, 0.6):
+        for steps in (120, 150):
+            recipe = replace(npo, loss=prefer_not.bind(beta=beta) + KEEP, steps=steps)
+            found["npo"][f"beta {beta:g}, {steps} steps"] = recipe
+    for weight in (5.0, 10.0):
+        for steps in (70, 85, 100):
+            recipe = replace(grad_diff, loss=ascend.bind() + weight * KEEP, steps=steps)
+            found["grad_diff"][f"retain weight {weight:g}, {steps} steps"] = recipe
+    for lr in (1e-4, 3e-4, 1e-3):
+        for steps in (20, 60):
+            found["grad_ascent"][f"lr {lr:g}, {steps} steps"] = replace(grad_ascent, lr=lr, steps=steps)
+    return found
+
+
+def world(out: Path, seed: int) -> tuple[Walk, dict[str, Any]]:
+    """The original and the references of a world, trained once, with their tables."""
+    walk = Walk(replace(demo_road(seed), methods={}), out / f"world-{seed}")
+    walk.pin()
+    walk.train()
+    return walk, walk.measure()
+
+
+def trial(walk: Walk, known: dict[str, Any], recipe: Any, card: Path) -> dict[str, Any]:
+    """Differences and verdict of one recipe on one world; found again on file."""
+    wanted = digest([recipe.digest(), walk.store.digest(), code_digest(*TRAINING_CODE)])
+    if card.exists() and (kept := read_json(card))["wanted"] == wanted:
+        return kept
+    road, original = walk.road, Saved(walk.out / ORIGINAL)
+    outcome = recipe.unlearn(original.target, walk.selection, seed=road.seed)
+    oracle = outcome.target.oracle(Access.all())
+    tables = score_tables(oracle, walk.selection, max_new_tokens=road.max_new_tokens)
+    tables |= attack_tables(oracle, walk.selection, road.budget, seed=road.seed)
+    models = {"original": known[ORIGINAL], "reference": known[REFERENCE], "second": known[SECOND], "model": tables}
+    found = assess(PerItem(models), road.policy, draws=1000)
+    margins = {c.attack: c.margin for c in road.policy.criteria}
+    used = {
+        c.attack: max(abs(c.difference.low), abs(c.difference.high)) / margins[c.attack]
+        for c in found.assessment.comparisons
+    }
+    kept_share = found.assessment.utility.low if found.assessment.utility else 0.0
+    used["utility"] = (1 - kept_share) / (1 - road.policy.utility_floor)
+    result = {
+        "wanted": wanted,
+        "worst": max(used.values()),
+        "differences": {c.attack: c.difference.value for c in found.assessment.comparisons},
+        "utility": kept_share,
+        "log10_p": found.cells["log10_p"]["value"],
+        "status": judge(road.policy, found.assessment).status,
+    }
+    write_json(card, result)
+    return result
+
+
+def main() -> None:
+    """Run all trials on all worlds, resumable, and print them best first."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("runs/search"))
+    parser.add_argument("--worlds", type=int, nargs="+", default=[101, 102, 103])
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    rows: list[dict[str, Any]] = []
+    worlds = {seed: world(given.out, seed) for seed in given.worlds}
+    for method, recipes in trials().items():
+        for label, recipe in recipes.items():
+            name = f"{method}-{recipe.digest()[7:19]}.json"
+            results = [trial(*made, recipe, given.out / f"trials-{seed}" / name) for seed, made in worlds.items()]
+            row = {
+                "method": method,
+                "settings": label,
+                "worst": max(r["worst"] for r in results),
+                "earned": sum(r["status"] == "earned" for r in results),
+                "utility": min(r["utility"] for r in results),
+                "log10_p": min(r["log10_p"] for r in results),
+            }
+            for key in results[0]["differences"]:
+                row[key] = [round(r["differences"][key], 3) for r in results]
+            rows.append(row)
+    rows.sort(key=lambda r: (r["method"], r["worst"]))
+    for row in rows:
+        differences = " ".join(f"{k} {v}" for k, v in row.items() if isinstance(v, list))
+        print(
+            f"{row['method']:<18} {row['settings']:<28} worst {row['worst']:6.2f} earned {row['earned']}/{len(worlds)} "
+            f"utility >= {row['utility']:.3f} log10 p >= {row['log10_p']:.1f} {differences}"
+        )
+    if given.json:
+        print(json.dumps(rows))
+
+
+if __name__ == "__main__":
+    main()
