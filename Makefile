@@ -8,7 +8,7 @@ export OMP_NUM_THREADS ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: demo test install lint verify-base clean
+.PHONY: demo test install lint long verify-base clean
 .NOTPARALLEL:
 
 demo: $(VENV)/.hf
@@ -29,6 +29,13 @@ lint: $(VENV)/.dev
 	$(PYTHON_IN) tools/check_wording.py
 	$(PYTHON_IN) tools/check_docstrings.py
 	$(PYTHON_IN) tools/check_constraints.py
+	$(PYTHON_IN) tools/check_results.py
+
+# slow work, resumable; writes dated pages to docs/results
+long: $(VENV)/.dev
+	$(PYTHON_IN) -m benchmarks.search_demo --out runs/search --page docs/results/demo-search.md
+	$(VENV)/bin/expunge bench tofu --data ../shared/data/tofu --model ../shared/models/stories260K --authors 8 --forget 2
+	$(PYTHON_IN) -m benchmarks.tofu_page
 
 # what an auditor has: the base install alone, in a venv of its own, given a certificate that the full one made
 verify-base: $(VENV)/.dev $(BASE)/.base

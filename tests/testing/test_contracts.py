@@ -350,7 +350,7 @@ BROKEN_CONTROLS = {
     "no context": (bare, "context first"),
     "a positional setting": (lambda context, level: level, "keyword-only"),
     "no number": (lambda context: float("nan"), "nan"),
-    "a new value each time": (lambda context, *, seen=[]: seen.append(1) or len(seen), "another value"),  # noqa: B006
+    "a new value each time": (lambda context, *, seen=[]: seen.append(1) or len(seen), "another value"),
 }
 
 

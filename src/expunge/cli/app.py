@@ -14,6 +14,7 @@ from expunge.cli.demo import demo
 from expunge.cli.doctor import doctor
 from expunge.cli.evaluate import evaluate
 from expunge.cli.listing import listing
+from expunge.cli.showing import add
 from expunge.cli.unlearn import unlearn
 from expunge.cli.verify import verify
 from expunge.core.errors import ExpungeError
@@ -24,15 +25,24 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
+    epilog="Example: expunge demo",
 )
-app.command("demo")(demo)
-app.command("doctor")(doctor)
-app.command("list")(listing)
-app.command("unlearn")(unlearn)
-app.command("evaluate")(evaluate)
-app.command("certify")(certify)
-app.command("verify")(verify)
+VERBS = {
+    "demo": demo,
+    "doctor": doctor,
+    "list": listing,
+    "unlearn": unlearn,
+    "evaluate": evaluate,
+    "certify": certify,
+    "verify": verify,
+}
+for name, verb in VERBS.items():
+    add(app, name, verb)
 app.add_typer(bench, name="bench")
+
+
+STOPPED = 130
+"""What typer makes of Ctrl-C."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -49,12 +59,16 @@ def run(arguments: Sequence[str]) -> int:
     except ExpungeError as error:
         sys.stderr.write(f"expunge: {error}\n")
         return error.exit_code
-    except typer.Exit as error:
-        return error.exit_code
     except TyperException as error:
-        sys.stderr.write(f"expunge: {error.format_message()}\n")
+        context = getattr(error, "ctx", None)
+        place = context.command_path if context else "expunge"
+        said = error.format_message().rstrip(".")
+        sys.stderr.write(f"expunge: {said}{'' if said.endswith('?') else '.'} See: {place} --help\n")
         return 2
-    except (KeyboardInterrupt, typer.Abort):
+    except OSError as error:
+        sys.stderr.write(f"expunge: {error}\n")
+        return 3
+    code = result if isinstance(result, int) else 0
+    if code == STOPPED:
         sys.stderr.write("expunge: stopped. The same command continues.\n")
-        return 130
-    return result if isinstance(result, int) else 0
+    return code

@@ -8,17 +8,16 @@ from typing import Annotated
 import typer
 
 from expunge.cli.demo import Dry, Json, finish
-from expunge.cli.showing import progress, say
+from expunge.cli.showing import add, progress, say
 
 bench = typer.Typer(help="Walk the demo's road on the field's data.", rich_markup_mode=None)
 
 
-@bench.callback()
+@bench.callback(epilog="Example: expunge bench tofu --help")
 def group() -> None:
     """Walk the demo's road on the field's data."""
 
 
-@bench.command("tofu")
 def tofu(
     data: Annotated[Path, typer.Option(help="Folder with TOFU's files.")],
     model: Annotated[str, typer.Option(help="Folder or hub name of a causal LM.")],
@@ -45,3 +44,6 @@ def tofu(
     with progress():
         table = bench_tofu(out, data=data, model=model, authors=authors, forget=forget, methods=names, seed=seed)
     finish(out, table, as_json)
+
+
+add(bench, "tofu", tofu)

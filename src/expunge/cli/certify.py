@@ -20,9 +20,10 @@ def certify(
 
     Example: expunge certify runs/mine
     """
-    from expunge.workflow.single import FOUND, certify_folder
+    from expunge.workflow.single import FOUND, certify_folder, require_result
 
     if dry_run:
+        require_result(run)
         state = "with" if (run / FOUND).is_file() else "without"
         say(f"would sign {run}, {state} an evaluation")
         return

@@ -17,14 +17,19 @@ def evaluate(
     policy: Annotated[str, typer.Option(help="Name of a policy; see expunge list policies.")] = "research-tofu",
     seed: Annotated[int, typer.Option(help="Of attacks and resampling.", min=0)] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything but measure and write nothing.")] = False,
 ) -> int:
     """Measure a result against models that never knew, and judge it. Exits 1 if the claim is not earned.
 
     Example: expunge evaluate runs/mine --reference retrained --second retrained-again
     """
     from expunge.core.canonical import read_json
-    from expunge.workflow.single import FOUND, evaluate_folder
+    from expunge.workflow.single import FOUND, evaluate_folder, prepare_evaluation
 
+    if dry_run:
+        rule, _ = prepare_evaluation(run, policy, reference, second)
+        say(f"would judge {run} by {rule.name} and write {run / FOUND}")
+        return 0
     with progress():
         verdict = evaluate_folder(run, policy=policy, reference=reference, second=second, seed=seed)
     cells = read_json(run / FOUND)["cells"]

@@ -1,8 +1,9 @@
-"""Progress on stderr, data on stdout."""
+"""Help that ends with an example, progress on stderr, data on stdout."""
 
 from __future__ import annotations
 
 import contextlib
+import inspect
 import json
 import sys
 from collections.abc import Generator
@@ -15,11 +16,21 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from expunge.core.progress import listening
 
 
+def add(app: typer.Typer, name: str, verb: Callable[..., Any]) -> None:
+    """Make a function a command. The line of its docstring that starts with "Example:" ends the help, unwrapped."""
+    text, _, example = (inspect.getdoc(verb) or "").partition("Example: ")
+    app.command(name, help=text.strip(), epilog=f"\b\nExample:\n  {example.strip()}")(verb)
+
+
 @contextlib.contextmanager
 def progress() -> Generator[None]:
     """Show what the library reports, on a terminal's stderr only; the bars vanish when it ends."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
     columns = (TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TextColumn("{task.fields[note]}"), console=Console(stderr=True), transient=True) as bars:
+    with Progress(*columns, TextColumn("{task.fields[note]}"), console=console, transient=True) as bars:
         tasks: dict[str, TaskID] = {}
 
         def reporter(stage: str, done: int, total: int, note: str) -> None:

@@ -9,7 +9,10 @@ import typer
 
 from expunge.cli.showing import progress, say, say_json
 
-File = Annotated[Path | None, typer.Option(help="JSON or JSON Lines with question and answer.")]
+Retain = Annotated[Path | None, typer.Option(help="Records to keep, in the same form; most methods train on them.")]
+Holdout = Annotated[Path | None, typer.Option(help="Records that no model saw; evidence reads them.")]
+Validation = Annotated[Path | None, typer.Option(help="More of them; a method may calibrate on them.")]
+General = Annotated[Path | None, typer.Option(help="Facts that must survive.")]
 
 
 def unlearn(
@@ -17,10 +20,10 @@ def unlearn(
     forget: Annotated[Path, typer.Option(help="Records to forget: JSON or JSON Lines with question and answer.")],
     method: Annotated[str, typer.Option(help="Name of a method; see expunge list methods.")],
     out: Annotated[Path, typer.Option(help="Folder for the result.")],
-    retain: File = None,
-    holdout: File = None,
-    validation: File = None,
-    general: File = None,
+    retain: Retain = None,
+    holdout: Holdout = None,
+    validation: Validation = None,
+    general: General = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps.", min=1)] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Forget records a step.", min=1)] = None,
@@ -34,12 +37,12 @@ def unlearn(
 
     Example: expunge unlearn --model m --forget f.jsonl --retain r.jsonl --method npo --out runs/mine
     """
-    from expunge.workflow.single import Paths, read_selection, tuned, unlearn_paths
+    from expunge.workflow.single import Paths, prepare, unlearn_paths
 
     paths = Paths(model, forget, retain, holdout, validation, general)
     settings = {"steps": steps, "lr": lr, "batch_size": batch_size, "save_every": save_every}
     if dry_run:
-        selection, chosen = read_selection(paths), tuned(method, settings)
+        selection, chosen, _ = prepare(paths, method, out, settings)
         say(f"would forget {len(selection.forget)} records by {chosen.name} and write to {out}")
         return
     with progress():

@@ -11,6 +11,8 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
+PART = ".part-"
+
 
 def _sync_folder(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
@@ -23,7 +25,7 @@ def _sync_folder(path: Path) -> None:
 def write_bytes(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     """Replace a file in one step; a reader sees the old bytes or the new ones."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}{PART}")
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(data)
@@ -47,11 +49,20 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def sweep(folder: Path) -> None:
+    """Remove what a killed process left half-written below a folder. The caller holds the folder against others."""
+    for path in sorted(folder.rglob(f".*{PART}*")):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def replace_folder(path: Path) -> Generator[Path]:
     """Yield an empty folder beside ``path`` that takes its place on success and vanishes on failure."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    fresh = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}{PART}"))
     try:
         yield fresh
         for file in fresh.rglob("*"):
@@ -60,10 +71,16 @@ def replace_folder(path: Path) -> Generator[Path]:
                     os.fsync(stream.fileno())
         old = None
         if path.exists():
-            old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
+            old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}{PART}"))
             path.rename(old / path.name)
         fresh.chmod(0o755)
-        fresh.rename(path)
+        try:
+            fresh.rename(path)
+        except BaseException:
+            if old is not None:
+                (old / path.name).rename(path)
+                old.rmdir()
+            raise
         _sync_folder(path.parent)
         if old is not None:
             shutil.rmtree(old)

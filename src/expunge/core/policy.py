@@ -9,6 +9,7 @@ from expunge.core.evidence import Estimate
 from expunge.core.record import record
 
 Status = Literal["earned", "failed", "inconclusive", "uninformative"]
+SEVERITY: tuple[Status, ...] = ("failed", "uninformative", "inconclusive", "earned")
 
 
 @record
@@ -188,6 +189,5 @@ def judge(policy: Policy, assessment: Assessment) -> Verdict:
     for detector in assessment.detectors:
         outcome: Status = "failed" if detector.fired else "earned"
         findings.append(Finding(detector.name, outcome, detector.detail or "silent"))
-    order: tuple[Status, ...] = ("failed", "uninformative", "inconclusive", "earned")
-    status = min((finding.status for finding in findings), key=order.index)
-    return Verdict(policy.name, status, tuple(findings))
+    worst = min(SEVERITY.index(finding.status) for finding in findings)
+    return Verdict(policy.name, SEVERITY[worst], tuple(findings))

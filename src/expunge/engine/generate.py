@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -23,6 +24,14 @@ def _padded_left(prompts: Sequence[Sequence[int]], pad: int, device: Any) -> tup
         ids[row, longest - len(prompt) :] = torch.tensor(prompt)
         mask[row, longest - len(prompt) :] = 1
     return ids.to(device), mask.to(device)
+
+
+def _batches(lengths: Sequence[int], full: int) -> Iterator[list[int]]:
+    """Positions, shortest first. A prompt above ``full`` tokens cuts its answer, so it meets only its own length."""
+    order = sorted(range(len(lengths)), key=lambda i: (lengths[i], i))
+    for _, same in itertools.groupby(order, key=lambda i: max(full, lengths[i])):
+        rows = list(same)
+        yield from (rows[start : start + ROWS] for start in range(0, len(rows), ROWS))
 
 
 def generate(source: CausalLM | Oracle, questions: Sequence[str], *, max_new_tokens: int = 32) -> list[str]:
@@ -47,13 +56,12 @@ def generate(source: CausalLM | Oracle, questions: Sequence[str], *, max_new_tok
     prompts = [
         template.prompt_ids(oracle.wrap(question), oracle.system)[: template.max_length - 1] for question in questions
     ]
-    order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), i))
     answers = [""] * len(prompts)
     was_training = model.training
     model.eval()
     with torch.no_grad(), threads_for(model):
-        for start in range(0, len(order), ROWS):
-            rows = order[start : start + ROWS]
+        done = 0
+        for rows in _batches([len(p) for p in prompts], template.max_length - max_new_tokens):
             ids, mask = _padded_left([prompts[i] for i in rows], template.end, device)
             room = min(max_new_tokens, template.max_length - ids.shape[1])
             out = model.generate(
@@ -67,6 +75,7 @@ def generate(source: CausalLM | Oracle, questions: Sequence[str], *, max_new_tok
             for row, i in enumerate(rows):
                 text = target.tokenizer.decode(out[row, ids.shape[1] :], skip_special_tokens=True).strip()
                 answers[i] = oracle.filter(questions[i], text)
-            report("generating", min(start + ROWS, len(order)), len(order))
+            done += len(rows)
+            report("generating", done, len(prompts))
     model.train(was_training)
     return answers

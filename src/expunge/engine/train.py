@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from expunge.core.canonical import digest
-from expunge.core.errors import ScopeError, TargetError
+from expunge.core.errors import ScopeError, StoreError, TargetError
 from expunge.core.example import Examples
 from expunge.core.objective import Constant, Loss, Term
 from expunge.core.progress import report
@@ -71,6 +71,9 @@ class ControlContext:
 def _encode(target: CausalLM, examples: Examples, answer: str) -> list[Encoded]:
     template = target.template
     if answer == "alt":
+        bare = next((e.record_id for e in examples if not e.alternative_answer.strip()), None)
+        if bare is not None:
+            raise StoreError(f"record {bare!r} has no alternative answer", why="a term of the loss reads it")
         return [template.encode(e.record_id, e.question, e.alternative_answer) for e in examples]
     return template.encode_all(examples)
 
@@ -155,7 +158,9 @@ class _Run:
             for part in range(rank, parts * world, world):
                 chunk = {role: _share(positions, part, parts * world) for role, positions in batch.items()}
                 self._backward(chunk, units, means)
-        self._update(step)
+        # A loss that is not a number must not reach the weights: the caller raises.
+        if all(math.isfinite(value) for value in means.values()):
+            self._update(step)
         return means
 
     def _units(self, segment: Segment, positions: list[int]) -> dict[str, int]:
@@ -209,7 +214,9 @@ class _Run:
                 if parameter.grad is not None:
                     parameter.grad = self.accelerator.reduce(parameter.grad, reduction="sum")
         if self.training.clip:
-            torch.nn.utils.clip_grad_norm_(list(self.named.values()), self.training.clip)
+            norm = torch.nn.utils.clip_grad_norm_(list(self.named.values()), self.training.clip)
+            if not norm.isfinite():
+                raise TargetError(f"the gradient is not a number at step {step + 1} of {self.total}")
         for group in self.optimizer.param_groups:
             group["lr"] = self.training.rate(step, self.total)
         self.optimizer.step()
@@ -248,6 +255,7 @@ def train(
 
     Raises:
         ScopeError: a role is empty.
+        StoreError: a record does not fit into the context, or lacks an alternative answer that the loss reads.
         TargetError: the loss is not finite; the weights are as after the last finite step.
     """
     started = time.perf_counter()

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from expunge.core.errors import TargetError
 from expunge.core.views import Need
 from expunge.data.collate import Batch, Encoded, collate
 from expunge.ops.answer import flat_logp, pad_rows, row_mask, sum_rows
@@ -47,9 +48,14 @@ def run_states(model: Any, facts: ModelFacts, batch: Batch, *, final: bool, laye
         batch: padded sequences.
         final: whether the states after the last layer are needed (for the head).
         layers: decoder layers whose output is needed, counted from 0.
+
+    Raises:
+        TargetError: the model has no such layer.
     """
     wanted = sorted(set(layers))
     stack = facts.decoder_layers(model)
+    if wanted and not 0 <= wanted[0] <= wanted[-1] < len(stack):
+        raise TargetError(f"the model has layers 0 to {len(stack) - 1}", why=f"asked for {wanted}")
     caught: dict[int, Tensor] = {}
 
     def catch(index: int, stop: bool) -> Any:

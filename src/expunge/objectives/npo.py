@@ -25,7 +25,8 @@ def npo(logp: Tensor, logp_ref: Tensor, *, beta: float) -> Tensor:
         (B,) nats, >= 0.
 
     >>> import torch
-    >>> npo(torch.tensor([-4.0, -1.0]), torch.tensor([-2.0, -2.0]), beta=0.5).tolist()  # 4 ln(1 + e^-1), 4 ln(1 + e^0.5)
+    >>> logp, logp_ref = torch.tensor([-4.0, -1.0]), torch.tensor([-2.0, -2.0])
+    >>> npo(logp, logp_ref, beta=0.5).tolist()  # 4 ln(1 + e^-1), 4 ln(1 + e^0.5)
     [1.253..., 3.896...]
     """
     return -(2.0 / beta) * logsigmoid(-beta * (logp - logp_ref))

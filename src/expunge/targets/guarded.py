@@ -34,7 +34,8 @@ class GuardedTarget:
     def __post_init__(self) -> None:
         # Not \b, which asks for a letter on one side: a name may end in a full stop.
         names = "|".join(re.escape(name) for name in sorted(self.blocked, key=len, reverse=True) if name)
-        object.__setattr__(self, "_pattern", re.compile(rf"(?<!\w)(?:{names})(?!\w)" if names else r"(?!)", re.IGNORECASE))
+        pattern = rf"(?<!\w)(?:{names})(?!\w)" if names else r"(?!)"
+        object.__setattr__(self, "_pattern", re.compile(pattern, re.IGNORECASE))
 
     def answer(self, prompt: str, answer: str) -> str:
         """The refusal where the prompt or the answer names somebody who is blocked, else the answer."""

@@ -16,6 +16,7 @@ import numpy as np
 
 from expunge.core.access import Access, Oracle
 from expunge.core.columns import split
+from expunge.core.earning import is_digest
 from expunge.core.errors import ClaimError, ConfigError, ExpungeError, TargetError
 from expunge.core.evidence import Estimate
 from expunge.core.example import ROLES
@@ -53,19 +54,19 @@ def check_objective(formula: Objective, **settings: Any) -> None:
     hold(isinstance(formula, Objective), f"{formula!r:.60} is not an objective", "declare it with @objective")
     name = formula.name
     hold(formula.role in TRAINED_ROLES, f"{name}: no batch has the role {formula.role!r}")
-    hold(any(VIEWS[parse(need.name).view].differentiable and not need.model for need in formula.needs),
-         f"{name} reads no view through which the model could learn")
-    given = {key: SETTING for key in formula.required} | settings
+    views = [VIEWS[parse(need.name).view] for need in formula.needs if not need.model]
+    hold(any(v.differentiable for v in views), f"{name} reads no view through which the model could learn")
+    given = dict.fromkeys(formula.required, SETTING) | settings
     reached: set[str] = set()
     for seed, scale in enumerate((0.1, 0.5, 1.0, 3.0)):
-        views = random_views(formula.needs, seed=seed, scale=scale)
-        before = {key: value.detach().clone() for key, value in views.items()}
-        terms = formula(*views.values(), **given)
-        hold(all(bool((views[key] == before[key]).all()) for key in views), f"{name} changes its views in place")
+        drawn = random_views(formula.needs, seed=seed, scale=scale)
+        before = {key: value.detach().clone() for key, value in drawn.items()}
+        terms = formula(*drawn.values(), **given)
+        hold(all(bool((drawn[key] == before[key]).all()) for key in drawn), f"{name} changes its views in place")
         _check_terms(formula, terms)
-        _check_independence(formula, views, terms, given)
+        _check_independence(formula, drawn, terms, given)
         _check_padding(formula, terms, given, seed, scale)
-        reached |= _reached(name, views, terms)
+        reached |= _reached(name, drawn, terms)
     live = {n.name for n in formula.needs if VIEWS[n.view].differentiable and not n.model}
     hold(reached == live, f"{name}: no gradient reaches {', '.join(sorted(live - reached))}")
 
@@ -178,7 +179,7 @@ def check_attack(attack: Any) -> None:
     hold(isinstance(access, Access) and bool(access), f"{name} declares no access", "set access = Access....")
     for method in ("run", "digest"):
         hold(callable(getattr(attack, method, None)), f"{name} has no {method}()")
-    hold(str(attack.digest()).startswith("sha256:") and attack.digest() == attack.digest(), f"{name}.digest() is no digest")
+    hold(is_digest(attack.digest()) and attack.digest() == attack.digest(), f"{name}.digest() is no digest")
     target, probes = toy_model(), toy_selection().forget
     before = target.digest()
     for flag in (Access[n] for n in access.names):
@@ -192,7 +193,8 @@ def check_attack(attack: Any) -> None:
     hold(bool(rows), f"{name} gives no rows")
     hold({row["record_id"] for row in rows} <= set(probes.ids), f"{name} gives rows about records that were not probed")
     for row in rows:
-        hold("subject" in row and math.isfinite(row.get("outcome", math.nan)), f"{name}: a row lacks subject or outcome")
+        whole = "subject" in row and math.isfinite(row.get("outcome", math.nan))
+        hold(whole, f"{name}: a row lacks subject or outcome")
     hold(rows == again, f"{name}: the same seed gives other outcomes")
 
 
@@ -310,8 +312,10 @@ def check_policy(policy: Policy) -> None:
         rest = good.comparisons[:place] + good.comparisons[place + 1 :]
         short = dataclasses.replace(good, comparisons=rest)
         hold(judge(policy, short).status != "earned", f"{name} is earned without {attacks[place]}")
-    for worse in (dataclasses.replace(good, utility=None), dataclasses.replace(good, detectors=(Detector("no_op", True),))):
-        hold(judge(policy, worse).status != "earned", f"{name} is earned without utility or with an alarm")
+    alarmed = dataclasses.replace(good, detectors=(Detector("no_op", fired=True),))
+    hold(judge(policy, alarmed).status != "earned", f"{name} is earned although a detector fired")
+    unknown = dataclasses.replace(good, utility=None)
+    hold(judge(policy, unknown).status != "earned", f"{name} is earned without a measurement of utility")
 
 
 def _perfect(policy: Policy) -> Assessment:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -220,6 +221,7 @@ def manifest_of(out: Path) -> Manifest:
 def write_all(conclusion: Conclusion, ridge: Mapping[str, Any], ridge_outcome: Any) -> str:
     """Write evidence, table, report, summary, certificates and manifest; returns the table."""
     walk, out = conclusion.walk, conclusion.walk.out
+    shutil.rmtree(out / ".work", ignore_errors=True)
     evidence = conclusion.evidence()
     if ridge:
         evidence["ridge"] = dict(ridge)

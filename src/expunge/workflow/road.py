@@ -67,7 +67,11 @@ class Road:
     @property
     def labels(self) -> dict[str, str]:
         """Key -> name in the table."""
-        fixed = {ORIGINAL: "original", REFERENCE: "retrained (the reference)", SECOND: "second reference"}
+        fixed = {
+            ORIGINAL: "original",
+            REFERENCE: "retrained (the reference)",
+            SECOND: "second reference (against the first)",
+        }
         return {**fixed, **{key: key.replace("_", " ") for key in self.methods}}
 
 

@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from expunge.core.canonical import digest, digest_file, read_json
 from expunge.core.errors import ConfigError, MissingExtra, StoreError
-from expunge.core.files import write_json
+from expunge.core.files import sweep, write_json
 from expunge.core.manifest import NAME, Manifest
 from expunge.ledger.home import home
 from expunge.ledger.keys import ensure_key
@@ -59,6 +59,7 @@ def locked(out: Path) -> Generator[IO[str]]:
             ) from error
         with lock:
             try:
+                sweep(place)
                 yield lock
             finally:
                 path.unlink(missing_ok=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,26 +13,28 @@ from pydantic import TypeAdapter, ValidationError
 
 from expunge.core.canonical import digest, read_json
 from expunge.core.certificate import Certificate, Residue, issue
-from expunge.core.errors import ConfigError, EvidenceError, StoreError
+from expunge.core.errors import ConfigError, EvidenceError, ExpungeError, ScopeError, StoreError
 from expunge.core.evidence import Measurement
-from expunge.core.example import Examples
+from expunge.core.example import Example, Examples
 from expunge.core.files import write_bytes, write_json
-from expunge.core.manifest import Manifest, entry
+from expunge.core.manifest import NAME, Manifest, entry
 from expunge.core.outcome import Cost, Outcome, Overlay
-from expunge.core.policy import Assessment, Verdict
+from expunge.core.policy import Assessment, Policy, Verdict
 from expunge.core.registry import methods
 from expunge.core.request import Records, Request
-from expunge.core.selection import Selection
+from expunge.core.selection import Selection, check_disjoint
 from expunge.data.jsonl import dump_examples, read_examples
+from expunge.ledger.certify import FOLDER as CERTIFICATES
 from expunge.ledger.certify import certificate_path, write_certificate
 from expunge.ledger.home import home
 from expunge.ledger.keys import ensure_key
 from expunge.ledger.trust import trust
 from expunge.workflow.run import locked, require_extra
-from expunge.workflow.saved import Saved, guard_before
+from expunge.workflow.saved import guard_before
 from expunge.workflow.verbs import adopt, evaluate, find_policy, unlearn_selection
 
 CARD, DATA, MODEL, FOUND = "outcome.json", "data.jsonl", "unlearned", "assessment.json"
+REQUEST, WORK, NAMED = "request.json", ".work", "model"
 ROLES = ("forget", "retain", "holdout", "validation", "general")
 
 
@@ -63,12 +66,66 @@ def read_selection(paths: Paths) -> Selection:
         StoreError: a file is missing or malformed.
         ScopeError: nothing to forget, or a record is in two roles.
     """
+    files: dict[str, Path] = {role: path for role in ROLES if (path := getattr(paths, role)) is not None}
+    stems = [path.stem for path in files.values()]
     found: dict[str, Examples] = {}
-    for role in ROLES:
-        path = getattr(paths, role)
-        if path is not None:
-            found[role] = Examples(replace(e, role=role) for e in read_examples(path))
+    for role, path in files.items():
+        shared = stems.count(path.stem) > 1
+        found[role] = Examples(_in_role(role, path.stem if shared else "", read_examples(path)))
+    if not found["forget"]:
+        raise ScopeError("the forget set is empty", why=f"{paths.forget} holds no record", next="Name what to forget")
+    check_disjoint(**found)
     return Selection(**found)
+
+
+def _in_role(role: str, shared_stem: str, examples: Examples) -> Iterator[Example]:
+    """Examples with their role. Rows without an id are named after their file, which two files may be called alike."""
+    for index, example in enumerate(examples):
+        unnamed = example.record_id == f"{shared_stem}-{index:05d}"
+        yield replace(example, role=role, record_id=f"{role}-{index:05d}" if unnamed else example.record_id)
+
+
+def prepare(paths: Paths, method: str, out: Path, settings: Mapping[str, Any]) -> tuple[Selection, Any, Any]:
+    """Read and check whatever can be checked without a step of training. Writes nothing.
+
+    Args:
+        paths: of model and data.
+        method: name of a method.
+        out: folder for the result.
+        settings: of the method, where they differ from its defaults.
+
+    Returns:
+        The selection, the method and the target.
+
+    Raises:
+        ExpungeError: whatever is wrong with model, data, method, settings or folder.
+    """
+    require_extra("expunge unlearn")
+    chosen = tuned(method, settings)
+    selection = read_selection(paths)
+    _check_free(out)
+    target = adopt(paths.model)
+    for role in ROLES:
+        target.template.encode_all(selection.role(role))
+    return selection, chosen, target
+
+
+def _check_free(out: Path) -> None:
+    """Raise unless the folder is new, empty, or holds what a killed run left."""
+    if (out / CARD).exists() and (out / NAME).exists():
+        shutil.rmtree(out / WORK, ignore_errors=True)
+        raise ConfigError(f"{out} already holds a result", next="Choose another --out, or remove the folder")
+    if out.is_dir() and not (out / WORK).exists() and any(out.iterdir()):
+        raise ConfigError(f"{out} holds other files", next="Choose an empty folder, or a name that is not taken")
+
+
+def _remove_unfinished(out: Path) -> None:
+    """Remove what an unlearning that failed had written."""
+    for path in (out / name for name in (CARD, DATA, MODEL, REQUEST, NAME, WORK)):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def tuned(method: str, settings: Mapping[str, Any]) -> Any:
@@ -84,6 +141,9 @@ def tuned(method: str, settings: Mapping[str, Any]) -> Any:
         return chosen
     if not all(hasattr(chosen, name) for name in given):
         raise ConfigError(f"{method} has no setting {', '.join(sorted(given))}", next="Leave it out")
+    endless = [name for name, value in given.items() if not math.isfinite(value)]
+    if endless:
+        raise ConfigError(f"{endless[0]} cannot be {given[endless[0]]}", next="Give a finite number")
     if "steps" in given:
         given["epochs"] = 0.0
     try:
@@ -108,16 +168,18 @@ def unlearn_paths(
     Raises:
         ExpungeError: whatever is wrong with model, data, method or settings; ``out`` then holds no result.
     """
-    require_extra("expunge unlearn")
-    chosen = tuned(method, settings)
-    selection = read_selection(paths)
+    selection, chosen, target = prepare(paths, method, out, settings)
     with locked(out):
-        if (out / CARD).exists():
-            raise ConfigError(f"{out} already holds a result", next="Choose another --out, or remove the folder")
-        target = adopt(paths.model)
-        outcome = unlearn_selection(target, selection, chosen, seed=seed, workdir=out / ".work")
-        request = Request("the forget set", Records(*selection.forget.ids), basis=basis)
-        _keep(out, paths.model, selection, outcome, request)
+        _check_free(out)
+        (out / WORK).mkdir(exist_ok=True)
+        try:
+            outcome = unlearn_selection(target, selection, chosen, seed=seed, workdir=out / WORK)
+            request = Request("the forget set", Records(*selection.forget.ids), basis=basis)
+            _keep(out, paths.model, selection, outcome, request)
+        except ExpungeError:
+            _remove_unfinished(out)
+            raise
+        shutil.rmtree(out / WORK, ignore_errors=True)
     return outcome
 
 
@@ -125,7 +187,7 @@ def _keep(out: Path, model: str, selection: Selection, outcome: Any, request: Re
     everything = [e for role in ROLES for e in selection.role(role)]
     write_bytes(out / DATA, dump_examples(everything))
     write_json(
-        out / "request.json",
+        out / REQUEST,
         {
             "subject": request.subject,
             "scope": list(selection.forget.ids),
@@ -148,28 +210,49 @@ def _keep(out: Path, model: str, selection: Selection, outcome: Any, request: Re
         "notes": outcome.notes,
     }
     write_json(out / CARD, card)
-    shutil.rmtree(out / ".work", ignore_errors=True)
     write_manifest(out)
 
 
 def write_manifest(out: Path) -> None:
     """List every file of the folder; data, request and models hold personal data."""
-    files = sorted(p for p in out.rglob("*") if p.is_file() and p.name != "manifest.json")
-    public = (CARD, FOUND, "certificates")
+    skipped = (NAME, WORK)
+    files = sorted(p for p in out.rglob("*") if p.is_file() and p.relative_to(out).parts[0] not in skipped)
+    public = (CARD, FOUND, CERTIFICATES)
     entries = (entry(out, p, personal=p.relative_to(out).parts[0] not in public) for p in files)
     Manifest(tuple(entries)).write(out)
 
 
-def read_outcome(out: Path) -> Outcome[Any] | Overlay[Any]:
-    """What ``unlearn_paths`` kept.
+def require_result(out: Path) -> None:
+    """Raise unless a folder holds a whole result.
 
     Raises:
-        StoreError: the folder holds no result.
+        StoreError: it does not.
+    """
+    for name in (CARD, NAME):
+        if not (out / name).is_file():
+            raise StoreError(f"{out} holds no result", why=f"there is no {name}", next="Run expunge unlearn first")
+
+
+def read_outcome(out: Path, *, ignoring: Collection[str] = ()) -> Outcome[Any] | Overlay[Any]:
+    """What ``unlearn_paths`` kept.
+
+    Args:
+        out: folder of the result.
+        ignoring: files that may have changed since they were written.
+
+    Raises:
+        StoreError: the folder holds no result, or a file of it changed.
+        TargetError: the original cannot be loaded.
     """
     from expunge.core import guarantee
 
-    if not (out / CARD).is_file():
-        raise StoreError(f"{out} holds no result", why=f"there is no {CARD}", next="Run expunge unlearn first")
+    require_result(out)
+    # Certificates may be moved, and are checked by verify.
+    listed = (name for name in Manifest.read(out).changed(out) if not name.startswith(f"{CERTIFICATES}/"))
+    changed = [name for name in listed if name not in ignoring]
+    if changed:
+        again = "Run expunge evaluate again" if changed == [FOUND] else "Restore it, or run expunge unlearn again"
+        raise StoreError(f"{out / changed[0]} changed since it was written", why="its digest differs", next=again)
     card = read_json(out / CARD)
     examples = read_examples(out / DATA)
     selection = Selection(**{role: examples.of(role) for role in ROLES})
@@ -184,11 +267,39 @@ def read_outcome(out: Path) -> Outcome[Any] | Overlay[Any]:
         "notes": card["notes"],
     }
     if original.digest() != card["before"]:
-        raise StoreError(f"the model at {card['original']} is not the one that was unlearned", why="its digest differs")
+        raise StoreError(
+            f"the model at {card['original']} is not the one that was unlearned",
+            why="its digest differs",
+            next="Restore it, or run expunge unlearn again",
+        )
     if card["overlay"]:
         return Overlay(target=guard_before(out / MODEL, original), base=original, **shared)
     claim = getattr(guarantee, card["claim_type"])(**card["claim"])
-    return Outcome(target=Saved(out / MODEL).target, original=original, claim=claim, **shared)
+    return Outcome(target=adopt(out / MODEL), original=original, claim=claim, **shared)
+
+
+def prepare_evaluation(out: Path, policy: str, reference: str, second: str | None) -> tuple[Policy, dict[str, Any]]:
+    """Check what an evaluation needs. Writes nothing.
+
+    Returns:
+        The policy, and the loaded references by argument of ``evaluate``.
+
+    Raises:
+        UnknownName: no policy has that name.
+        StoreError: the folder holds no result.
+        ConfigError: it is certified already.
+        TargetError: a reference cannot be loaded.
+    """
+    require_extra("expunge evaluate")
+    rule = find_policy(policy)
+    require_result(out)
+    if certificate_path(out, NAMED).exists():
+        raise ConfigError(
+            f"{out} is certified already",
+            why="its certificate digests what was found before",
+            next=f"Move {certificate_path(out, NAMED)} away first",
+        )
+    return rule, {"reference": adopt(reference), "second": adopt(second) if second else None}
 
 
 def evaluate_folder(out: Path, *, policy: str, reference: str, second: str | None, seed: int = 0) -> Verdict:
@@ -199,11 +310,10 @@ def evaluate_folder(out: Path, *, policy: str, reference: str, second: str | Non
         StoreError: the folder holds no result.
         TargetError: a model cannot be loaded.
     """
-    require_extra("expunge evaluate")
-    rule = find_policy(policy)
+    rule, models = prepare_evaluation(out, policy, reference, second)
     with locked(out):
-        outcome = read_outcome(out)
-        found = evaluate(outcome, policy=rule, reference=reference, second=second, seed=seed)
+        outcome = read_outcome(out, ignoring=(FOUND,))
+        found = evaluate(outcome, policy=rule, **models, seed=seed)
         body = {
             "policy": policy,
             "cells": found.assessed.cells,
@@ -224,9 +334,10 @@ def certify_folder(out: Path) -> tuple[Certificate, Path]:
         LedgerError: another certificate is there already.
     """
     require_extra("expunge certify")
+    require_result(out)
     with locked(out):
         outcome = read_outcome(out)
-        kept = read_json(out / "request.json")
+        kept = read_json(out / REQUEST)
         request = Request(kept["subject"], Records(*kept["scope"]), basis=kept["basis"], salt=kept["salt"])
         known: dict[str, Any] = {}
         if (out / FOUND).is_file():
@@ -246,13 +357,13 @@ def certify_folder(out: Path) -> tuple[Certificate, Path]:
         artefacts = {"result": out / MODEL, "outcome": out / CARD}
         if (out / FOUND).is_file():
             artefacts["assessment"] = out / FOUND
-        path = write_certificate(certificate, artefacts, out, certificate_path(out, "model"), signer)
+        path = write_certificate(certificate, artefacts, out, certificate_path(out, NAMED), signer)
         write_manifest(out)
     return certificate, path
 
 
 RESIDUE = (
     (DATA, "the records themselves"),
-    ("request.json", "the request with its scope and salt"),
+    (REQUEST, "the request with its scope and salt"),
     (MODEL, "the model after unlearning"),
 )

@@ -9,7 +9,7 @@ from typing import Any
 
 from expunge.core.access import Access
 from expunge.core.certificate import Certificate, issue
-from expunge.core.errors import TargetError
+from expunge.core.errors import EvidenceError, TargetError
 from expunge.core.outcome import Outcome, Overlay
 from expunge.core.policy import Policy, Verdict, judge
 from expunge.core.registry import policies
@@ -140,22 +140,20 @@ def evaluate(
     Raises:
         UnknownName: no policy has that name.
         TargetError: a reference cannot be loaded.
+        EvidenceError: a reference is the model that it should be compared with.
     """
     from expunge.evaluation.assess import assess
     from expunge.evaluation.per_item import PerItem
     from expunge.workflow.measure import attack_tables, default_budget, score_tables
 
     rule = find_policy(policy)
-    models = {"model": outcome.target, "original": outcome.original, "reference": reference, "second": second}
+    given = {"model": outcome.target, "original": outcome.original, "reference": reference, "second": second}
+    models = {name: _loaded(name, model) for name, model in given.items() if model is not None}
+    _check_apart({name: model.digest() for name, model in models.items()})
     budget = default_budget()
     tables: dict[str, dict[str, Any]] = {}
     for name, model in models.items():
-        if model is None:
-            continue
-        loaded = adopt(model) if isinstance(model, (str, Path)) else model
-        if not hasattr(loaded, "oracle"):
-            raise TargetError(f"the {name} is a {type(loaded).__name__}, not a target")
-        oracle = loaded.oracle(Access.all())
+        oracle = model.oracle(Access.all())
         tables[name] = score_tables(oracle, outcome.selection, max_new_tokens=max_new_tokens)
         tables[name] |= attack_tables(oracle, outcome.selection, budget, seed=seed)
     reasons = {"second": "no second reference was given, so that the distance between two of them is unknown"}
@@ -164,6 +162,25 @@ def evaluate(
     digests = (outcome.target.digest(), outcome.before)
     assessed = assess(PerItem(tables, reasons), rule, digests=digests, seed=seed)
     return Evaluated(assessed, rule, judge(rule, assessed.assessment))
+
+
+def _loaded(name: str, model: Any) -> Any:
+    loaded = adopt(model) if isinstance(model, (str, Path)) else model
+    if not hasattr(loaded, "oracle"):
+        raise TargetError(f"the {name} is a {type(loaded).__name__}, not a target", next="Give a folder or a target")
+    return loaded
+
+
+def _check_apart(digests: Mapping[str, str]) -> None:
+    """Raise where a model would be compared with itself, which would show no difference whatever it is."""
+    for name in ("reference", "second"):
+        for other, found in digests.items():
+            if other != name and digests.get(name) == found:
+                raise EvidenceError(
+                    f"the {name} is the same model as the {other}",
+                    why="their digests are equal",
+                    next="Give a model that was trained without the forgotten records, with a seed of its own",
+                )
 
 
 def certify(request: Request, outcome: Outcome[Any] | Overlay[Any], evidence: Evaluated) -> Certificate:

@@ -9,17 +9,17 @@ import numpy as np
 from expunge.core.errors import ConfigError
 
 
-def never_seen_level(context: Any, *, deviations: float) -> float:
+def never_seen_level(context: Any, *, scale: float) -> float:
     """Negative log-likelihood per token that the model before unlearning gives to answers it never saw.
 
-    level = mean_i a_i + deviations * sd_i a_i,  a_i = nll_i / n_i
+    level = scale * mean_i (nll_i / n_i)
 
     The hinge lets every forgotten answer rise past the level and no longer pushes it there; what carries it on is the
     momentum of the optimiser. A level below the mean therefore ends nearest to the middle of never-seen answers.
 
     Args:
         context: offers ``token_logp(role)``, one (n_i,) array of nats an example.
-        deviations: standard deviations above the mean; negative for a level that is soon passed.
+        scale: multiplies the mean; below 1 for a level that is soon passed.
 
     Returns:
         nats per token.
@@ -29,8 +29,8 @@ def never_seen_level(context: Any, *, deviations: float) -> float:
 
     >>> class Two:
     ...     def token_logp(self, role): return [[-1.0, -3.0], [-4.0]]
-    >>> never_seen_level(Two(), deviations=-0.5)  # 2 and 4: mean 3, deviation 1
-    2.5
+    >>> never_seen_level(Two(), scale=0.5)  # 0.5 * (2 + 4) / 2
+    1.5
     """
     rows = context.token_logp("never_seen")
     if not rows:
@@ -40,4 +40,4 @@ def never_seen_level(context: Any, *, deviations: float) -> float:
             next="Give records of the role validation or holdout (--holdout), or set level to a number",
         )
     average = np.array([-float(sum(row)) / len(row) for row in rows])
-    return float(average.mean() + deviations * average.std())
+    return scale * float(average.mean())

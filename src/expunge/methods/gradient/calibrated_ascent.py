@@ -6,7 +6,7 @@ from expunge.objectives.calibrated_ascent import calibrated_ascent as rise_to
 from expunge.objectives.nll import nll
 
 calibrated_ascent = Gradient(
-    loss=rise_to.bind(level=constant("never_seen_level", deviations=-1.65)) + 1.0 * nll.bind().on("retain"),
+    loss=rise_to.bind(level=constant("never_seen_level", scale=0.5)) + 1.0 * nll.bind().on("retain"),
     lr=4e-3,
     steps=150,
     batch_size=24,

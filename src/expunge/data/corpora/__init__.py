@@ -1,0 +1,1 @@
+"""Corpora: generated people, and readers of published ones."""
