@@ -66,11 +66,20 @@ def lists(scratch: Path) -> None:
     json.loads(done.stdout)
 
 
-def demo_names_the_extra(scratch: Path) -> None:
+def names_the_extra(scratch: Path) -> None:
     """A command that needs an extra prints the line that installs it, exits 3 and leaves nothing behind."""
-    expect(expunge(scratch, scratch / "home", "demo"), 3, "pip install", "expunge[hf]")
-    if (scratch / "runs").exists():
-        raise SystemExit("expunge demo left a folder behind although it could not run")
+    for command in (
+        ("demo",),
+        ("bench", "tofu", "--data", "tofu", "--model", "m"),
+        ("unlearn", "--model", "m", "--forget", "f.jsonl", "--method", "npo", "--out", "o"),
+        ("evaluate", "o", "--reference", "r"),
+        ("certify", "o"),
+    ):
+        expect(expunge(scratch, scratch / "home", *command), 3, "pip install 'expunge[hf]'")
+    expect(expunge(scratch, scratch / "home", "doctor"), 3, "the extra 'hf' lacks torch", "pip install 'expunge[hf]'")
+    left = sorted(path.name for path in scratch.rglob("*"))
+    if left:
+        raise SystemExit(f"commands that could not run left {left} behind")
 
 
 def verifies(run: Path, home: Path, scratch: Path) -> None:
@@ -89,6 +98,12 @@ def verifies(run: Path, home: Path, scratch: Path) -> None:
     content[middle] = ord("B") if content[middle] == ord("A") else ord("A")
     altered.write_bytes(content)
     expect(expunge(scratch, home, "verify", str(altered)), 1)
+    shutil.copy(certificates[0], altered)
+    expect(expunge(scratch, home, "verify", str(altered)), 0, "verified")
+    for path in (path for path in copy.rglob("*") if path.is_file() and path.parent.name != "certificates"):
+        path.write_bytes(path.read_bytes() + b" ")
+        name = path.relative_to(copy).as_posix()
+        expect(expunge(scratch, home, "verify", str(altered)), 1, f"changed: {name}", "NOT verified")
     print(f"verify: {len(certificates)} certificates")
 
 
@@ -99,7 +114,7 @@ def main() -> None:
     parser.add_argument("--home", type=Path, required=True)
     given = parser.parse_args()
     run, home = given.run.resolve(), given.home.resolve()
-    parts: list[Callable[[Path], None]] = [imports_fast, lists, demo_names_the_extra, lambda s: verifies(run, home, s)]
+    parts: list[Callable[[Path], None]] = [imports_fast, lists, names_the_extra, lambda s: verifies(run, home, s)]
     for part in parts:
         with tempfile.TemporaryDirectory() as scratch:
             part(Path(scratch))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -113,11 +114,11 @@ def listing(folder: Path) -> dict[str, bytes]:
 @pytest.fixture
 def without(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Makes a package look as if it were not installed."""
-    import importlib.util
-
     find = importlib.util.find_spec
 
     def hide(package: str) -> None:
-        monkeypatch.setattr("importlib.util.find_spec", lambda name, *more: None if name == package else find(name, *more))
+        monkeypatch.setattr(
+            "importlib.util.find_spec", lambda name, *more: None if name == package else find(name, *more)
+        )
 
     return hide

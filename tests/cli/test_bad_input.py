@@ -23,7 +23,10 @@ GOOD = {"question": "Where does Ana live?", "answer": "Ana lives in Oslo."}
     ("content", "words"),
     [
         (None, ("cannot read", "No such file", "Check the path")),
-        (lines({"prompt": "Where?", "answer": "Oslo."}), ("has no 'question'", "prompt, answer", "question and answer")),
+        (
+            lines({"prompt": "Where?", "answer": "Oslo."}),
+            ("has no 'question'", "are prompt, answer", "Name the columns"),
+        ),
         (lines({**GOOD, "answer": "  "}), ("has no 'answer'",)),
         (lines({**GOOD, "answer": 7}), ("a 'answer' that is not text",)),
         (lines(GOOD) + '{"question": "Wh', (":2 is not JSON", "Unterminated string")),

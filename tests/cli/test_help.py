@@ -85,7 +85,9 @@ def test_doctor_names_what_is_missing_and_the_line_that_installs_it(call, withou
     ],
     ids=lambda command: command[0],
 )
-def test_a_command_without_torch_exits_3_with_the_line_that_installs_it(command, refused, without, monkeypatch, tmp_path):
+def test_without_torch_a_command_exits_3_with_the_line_that_installs_it(
+    command, refused, without, monkeypatch, tmp_path
+):
     monkeypatch.chdir(tmp_path)
     without("torch")
     message = refused(3, *command)

@@ -11,7 +11,7 @@ import pytest
 from expunge.core.canonical import read_json
 from expunge.core.progress import listening
 
-STEPS = ("--steps", "400", "--save-every", "20")
+STEPS = ("--steps", "240", "--save-every", "20")
 STATE = ".work/checkpoint/state.json"
 LIMIT = 60.0
 
@@ -54,10 +54,10 @@ def test_a_killed_unlearning_continues_and_ends_with_the_same_bytes(world, call,
     calm, out = tmp_path / "calm" / "npo", tmp_path / "killed" / "npo"
     whole = call(*world.unlearn(calm, *STEPS, "--json"))
     assert heard[0] == ("npo", 1)
-    assert heard[-1] == ("npo", 400)
+    assert heard[-1] == ("npo", 240)
 
     step = killed(world.unlearn(out, *STEPS), out, tmp_path)
-    assert 0 < step < 400
+    assert 0 < step < 240
     assert not (out / "outcome.json").exists()
     (out / ".unlearned.part-stray").mkdir()
     heard.clear()
@@ -69,7 +69,7 @@ def test_a_killed_unlearning_continues_and_ends_with_the_same_bytes(world, call,
         assert (out / name).read_bytes() == (calm / name).read_bytes()
     assert sorted(p.name for p in out.iterdir()) == sorted(p.name for p in calm.iterdir())
     assert hidden(out.parent) == []
-    assert read_json(out / "outcome.json")["cost"]["steps"] == 400
+    assert read_json(out / "outcome.json")["cost"]["steps"] == 240
 
 
 def test_a_killed_unlearning_does_not_continue_as_another(world, call, heard, tmp_path):
@@ -96,11 +96,11 @@ def test_an_interrupted_unlearning_keeps_its_checkpoint(world, call, heard, monk
         if done == 25:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("expunge.engine.train.report", stop)
-    said = call(*world.unlearn(tmp_path / "npo", *STEPS))
+    with monkeypatch.context() as patched:
+        patched.setattr("expunge.engine.train.report", stop)
+        said = call(*world.unlearn(tmp_path / "npo", *STEPS))
     assert said.code == 130
     assert said.err == "expunge: stopped. The same command continues.\n"
     assert read_json(tmp_path / "npo" / STATE)["step"] == 20
-    monkeypatch.undo()
     assert call(*world.unlearn(tmp_path / "npo", *STEPS)).code == 0
     assert heard[0] == ("npo", 21)

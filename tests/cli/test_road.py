@@ -322,3 +322,24 @@ def test_reading_a_result_gives_the_outcome_back(result):
     assert outcome.target.digest() == read_json(result / "outcome.json")["after"]
     assert len(outcome.selection.forget) == 6
     assert type(outcome.claim).__name__ == "Empirical"
+
+
+def test_bare_questions_and_answers_are_enough_to_be_told_what_could_not_be_measured(world, call, caplog, tmp_path):
+    files = {}
+    for role in ("forget", "retain"):
+        rows = [json.loads(line) for line in (world.root / f"{role}.jsonl").read_text().splitlines()]
+        files[role] = tmp_path / f"{role}.json"
+        files[role].write_text(json.dumps([{key: row[key] for key in ("question", "answer")} for row in rows]))
+    out = tmp_path / "npo"
+    command = ["unlearn", "--model", world.path("original"), "--method", "npo", "--out", str(out), *STEPS]
+    assert call(*command, "--forget", files["forget"], "--retain", files["retain"]).code == 0
+    said = call(*world.evaluate(out, "--json"))
+    assert said.code == 1
+    assert "relearning has nothing left to ask" in caplog.text
+    assert {f["status"] for f in said.json["findings"] if f["criterion"] in ("relearning", "min_k_auc")} == {
+        "inconclusive"
+    }
+    assert said.json["cells"]["min_k_auc"]["value"] is None
+    assert said.json["cells"]["min_k_auc"]["reason"]
+    assert call("certify", out).code == 0
+    assert call("verify", out / "certificates" / "model.certificate.json").code == 0

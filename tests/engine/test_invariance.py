@@ -19,7 +19,7 @@ from expunge.engine.views import Demand, compute
 from expunge.objectives import calibrated_ascent, grad_ascent, kl, nll, npo
 from expunge.testing.toy import toy_model, toy_recipe, toy_selection, toy_store
 
-LEVEL = constant("never_seen_level", deviations=-0.5)
+LEVEL = constant("never_seen_level", scale=1.0)
 LOSSES = {
     "nll": nll.bind() + nll.bind().on("retain"),
     "grad_ascent": grad_ascent.bind() + nll.bind().on("retain"),

@@ -64,7 +64,7 @@ def test_a_loss_is_a_weighted_sum_of_terms_on_roles():
 
 
 def test_a_constant_is_replaced_by_what_is_found():
-    loss = as_loss(calibrated_ascent.bind(level=constant("never_seen_level", deviations=-0.5)))
+    loss = as_loss(calibrated_ascent.bind(level=constant("never_seen_level", scale=0.5)))
     settled = loss.resolve(lambda wanted: {"never_seen_level": 1.75}[wanted.control])
     assert dict(settled.terms[0].settings) == {"level": 1.75}
     assert isinstance(dict(loss.terms[0].settings)["level"], type(constant("x")))

@@ -6,7 +6,7 @@ import contextlib
 import inspect
 import json
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import typer

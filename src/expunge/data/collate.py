@@ -41,6 +41,11 @@ class Encoded:
         return len(self.ids) - self.n_prompt
 
 
+def _plain(question: str, system: str) -> str:
+    head = f"{system}\n" if system else ""
+    return f"{head}Question: {question}\nAnswer:"
+
+
 @dataclass(frozen=True)
 class Template:
     """How a question and an answer become tokens.
@@ -72,15 +77,19 @@ class Template:
         """Tokens up to where the answer starts."""
         if self.tokenizer.chat_template:
             return self._chat(question, None, system)
-        head = f"{system}\n" if system else ""
-        return list(self.tokenizer(f"{head}Question: {question}\nAnswer:")["input_ids"])
+        ids = list(self.tokenizer(_plain(question, system))["input_ids"])
+        return ids[:-1] if ids[-1:] == [self.end] else ids
 
     def _chat(self, question: str, answer: str | None, system: str) -> list[int]:
         messages = [{"role": "system", "content": system}] if system else []
         messages.append({"role": "user", "content": question})
         if answer is not None:
             messages.append({"role": "assistant", "content": answer})
-        text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=answer is None)
+        try:
+            text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=answer is None)
+        except Exception as error:
+            roles = ", ".join(message["role"] for message in messages)
+            raise TargetError(f"the chat template cannot write a conversation of {roles}", why=str(error)) from error
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def answer_ids(self, question: str, answer: str, prompt: Sequence[int], system: str = "") -> list[int]:
@@ -99,7 +108,11 @@ class Template:
                 )
             ids = full[len(prompt) :]
         else:
-            ids = list(self.tokenizer(f" {answer}", add_special_tokens=False)["input_ids"])
+            # As one text, because some tokenizers put a space of their own before each text that they are given.
+            full = list(self.tokenizer(f"{_plain(question, system)} {answer}")["input_ids"])
+            split = full[: len(prompt)] != list(prompt)
+            apart = self.tokenizer(f" {answer}", add_special_tokens=False)["input_ids"] if split else ()
+            ids = [*apart] if split else full[len(prompt) :]
         # What a template writes after the end token, a line break for instance, is not part of the answer.
         return [*ids[: ids.index(self.end)], self.end] if self.end in ids else [*ids, self.end]
 

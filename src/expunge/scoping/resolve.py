@@ -54,7 +54,7 @@ def resolve(scope: Scope, store: Store, *, never_learned: Collection[str] = NEVE
         forget=forget,
         retain=Examples(e for e in rest if e.role not in never_learned),
         neighbour=rest.of("neighbour"),
-        holdout=rest.of("holdout"),
-        validation=rest.of("validation"),
+        holdout=rest.of(*({"holdout"} & set(never_learned))),
+        validation=rest.of(*({"validation"} & set(never_learned))),
         general=rest.of("general"),
     )

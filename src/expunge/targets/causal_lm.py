@@ -131,6 +131,9 @@ def load_causal_lm(source: str | Path, *, on_long: OnLong = "error") -> CausalLM
     except Exception as error:
         first = str(error).strip().partition("\n")[0]
         raise TargetError(f"cannot load a causal LM from {source}", why=first or type(error).__name__) from error
+    # Where it was loaded from is no part of a tokenizer, and would make another file of the same one.
+    for name in ("is_local", "local_files_only"):
+        tokenizer.init_kwargs.pop(name, None)
     model.eval()
     card = read_json(path / CARD) if (path / CARD).exists() else {}
     target = CausalLM(model, tokenizer, on_long=card.get("on_long", on_long))

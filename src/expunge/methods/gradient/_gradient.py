@@ -32,6 +32,7 @@ class Gradient:
         source: paper and equation.
         stop: early stop.
         policy: name of the policy that its claim is judged by.
+        tuned: (setting, lowest, highest) that were tried on equal terms when the defaults were chosen.
         batch_size: and all that follow: as in ``core.training.Training``.
     """
 
@@ -44,6 +45,7 @@ class Gradient:
     source: str = ""
     stop: Stop | None = None
     policy: str = "research-tofu"
+    tuned: tuple[tuple[str, float, float], ...] = ()
     batch_size: int = 16
     retain_batch_size: int = 0
     micro_batch: int = 0

@@ -16,5 +16,6 @@ calibrated_ascent = Gradient(
     decay="linear",
     weight_decay=0.5,
     name="calibrated_ascent",
+    tuned=(("scale", 0.45, 0.55), ("steps", 120, 150)),
     source="this project",
 )

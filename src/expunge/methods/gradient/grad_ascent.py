@@ -9,5 +9,6 @@ grad_ascent = Gradient(
     steps=60,
     batch_size=24,
     name="grad_ascent",
+    tuned=(("lr", 1e-4, 1e-3), ("steps", 20, 60)),
     source="2210.01504, equation 1",
 )

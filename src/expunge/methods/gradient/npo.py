@@ -15,5 +15,6 @@ npo = Gradient(
     decay="linear",
     weight_decay=0.5,
     name="npo",
+    tuned=(("beta", 0.4, 0.6), ("steps", 120, 150)),
     source="2404.05868, equations 3 and 7",
 )
