@@ -45,17 +45,17 @@ KEEP = 1.0 * nll.bind().on("retain")
 def trials() -> dict[str, dict[str, Any]]:
     """Method -> label -> recipe; six each."""
     found: dict[str, dict[str, Any]] = {"calibrated_ascent": {}, "npo": {}, "grad_diff": {}, "grad_ascent": {}}
-    for scale in (0.45, 0.5, 0.55):
+    for scale in (0.5, 0.58, 0.66):
         for steps in (120, 150):
             level = constant("never_seen_level", scale=scale)
             recipe = replace(calibrated_ascent, loss=rise_to.bind(level=level) + KEEP, steps=steps)
             found["calibrated_ascent"][f"scale {scale:g}, {steps} steps"] = recipe
-    for beta in (0.4, 0.5, 0.6):
+    for beta in (0.42, 0.45, 0.48):
         for steps in (120, 150):
             recipe = replace(npo, loss=prefer_not.bind(beta=beta) + KEEP, steps=steps)
             found["npo"][f"beta {beta:g}, {steps} steps"] = recipe
     for weight in (5.0, 10.0):
-        for steps in (70, 85, 100):
+        for steps in (80, 90, 100):
             recipe = replace(grad_diff, loss=ascend.bind() + weight * KEEP, steps=steps)
             found["grad_diff"][f"retain weight {weight:g}, {steps} steps"] = recipe
     for lr in (1e-4, 3e-4, 1e-3):
@@ -80,7 +80,7 @@ def trial(walk: Walk, known: dict[str, Any], recipe: Any, card: Path) -> dict[st
     road, original = walk.road, Saved(walk.out / ORIGINAL)
     outcome = recipe.unlearn(original.target, walk.selection, seed=road.seed)
     oracle = outcome.target.oracle(Access.all())
-    tables = score_tables(oracle, walk.selection, max_new_tokens=road.max_new_tokens)
+    tables = score_tables(oracle, walk.selection)
     tables |= attack_tables(oracle, walk.selection, road.budget, seed=road.seed)
     models = {"original": known[ORIGINAL], "reference": known[REFERENCE], "second": known[SECOND], "model": tables}
     found = assess(PerItem(models), road.policy, draws=1000)

@@ -8,7 +8,7 @@ from expunge.core.columns import COLUMNS, split
 from expunge.core.errors import ExpungeError, MissingExtra, TargetError, UnknownName
 from expunge.core.measure import score, statistic
 from expunge.core.progress import listening, report
-from expunge.core.views import NAMES, VIEWS, Need, model_needed, needs_of, parse
+from expunge.core.views import NAMES, VIEWS, Need, needs_of, parse
 
 
 def test_every_name_of_the_grammar_reads_back():
@@ -28,7 +28,6 @@ def test_needs_are_the_positional_parameters():
     def formula(logp, labels, *, beta, logits=0): ...
 
     assert needs_of(formula) == (Need("logp"), Need("labels"))
-    assert model_needed(needs_of(formula)) and not model_needed([Need("labels"), Need("mask", answer="alt")])
     with pytest.raises(UnknownName, match="view in <lambda> 'beta'"):
         needs_of(lambda logp, beta=0.1: logp)
     with pytest.raises(UnknownName, match="'views'"):
@@ -64,7 +63,9 @@ def test_an_oracle_names_the_flags_that_are_missing():
     oracle = Oracle(None, Access.TEXT)
     oracle.require(Access.TEXT, "reading")
     oracle.require(Access.NONE, "nothing")
-    with pytest.raises(TargetError, match=r"attacking needs access LOGPROBS\+FINETUNE\. the target grants TEXT\. Skip it"):
+    with pytest.raises(
+        TargetError, match=r"attacking needs access LOGPROBS\+FINETUNE\. the target grants TEXT\. Skip it"
+    ):
         oracle.require(Access.FINETUNE | Access.LOGPROBS | Access.TEXT, "attacking")
     with pytest.raises(TargetError, match="the target grants none"):
         Oracle(None, Access.NONE).require(Access.TEXT, "reading")

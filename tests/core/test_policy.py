@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from expunge.core.evidence import Estimate
 from expunge.core.policy import Assessment, Comparison, Criterion, Detector, Policy, equivalence, judge
 
-POLICY = Policy("mine", "1", (Criterion("distance", 0.15), Criterion("auc", 0.1)), utility_floor=0.9)
+CRITERIA = (Criterion("distance", 0.15), Criterion("auc", 0.1))
+POLICY = Policy("mine", "1", CRITERIA, utility_floor=0.9, detectors=("no_op", "collapse"))
 NAN = math.nan
 GOOD = Assessment(
     comparisons=(
@@ -141,6 +142,19 @@ def test_a_detector_that_fires_fails_the_claim_and_says_why():
     assert (verdict.status, verdict.reason) == ("failed", "collapse: retain fell to 0.1")
 
 
+@pytest.mark.parametrize(
+    "left", [(), (Detector("no_op", False),), (Detector("no_op", False), Detector("collapse", None))]
+)
+def test_a_detector_that_did_not_run_keeps_the_claim_from_being_earned(left):
+    verdict = judge(POLICY, replace(GOOD, detectors=left))
+    assert verdict.status == "inconclusive" and "collapse: not measured" in verdict.reason
+
+
+def test_a_detector_that_the_policy_does_not_ask_for_still_fails_a_claim():
+    more = replace(GOOD, detectors=(*GOOD.detectors, Detector("else", True)))
+    assert judge(POLICY, more).status == "failed"
+
+
 def test_the_worst_finding_decides():
     failed, weak = Estimate(0.4, 0.3, 0.5), Estimate(0.0, 0.0, 0.0)
     unsure = with_auc(Estimate(0.0, -0.2, 0.2))
@@ -151,6 +165,6 @@ def test_the_worst_finding_decides():
     assert judge(POLICY, replace(unsure, comparisons=both)).status == "failed"
 
 
-def test_a_policy_that_asks_for_nothing_is_earned_by_nothing():
-    empty = replace(POLICY, criteria=())
-    assert judge(empty, GOOD).status != "earned"
+def test_a_policy_without_attacks_is_earned_by_nothing():
+    verdict = judge(replace(POLICY, criteria=()), GOOD)
+    assert (verdict.status, verdict.reason) == ("inconclusive", "attacks: the policy lists none")

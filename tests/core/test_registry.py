@@ -88,7 +88,7 @@ def test_private_modules_are_no_entries():
     with pytest.raises(UnknownName):
         registry.metrics.get("_resamples")
     with pytest.raises(AttributeError, match="no_such"):
-        importlib.import_module("expunge.metrics").no_such
+        _ = importlib.import_module("expunge.metrics").no_such
 
 
 @pytest.fixture
@@ -185,7 +185,9 @@ def test_a_dropped_in_score_is_measured_and_can_be_named_in_a_policy(drop_in):
     statistic, _ = attack_statistic("first_token")
     scores = {key: found.of(tables["model"][key[1]]) for key in statistic.needs}
     assert 0 <= statistic(scores) <= 1
-    policy = Policy("mine", "1", (Criterion("first_token", 0.1, ("LOGPROBS",), "Is it told apart?"),), utility_floor=0.9)
+    policy = Policy(
+        "mine", "1", (Criterion("first_token", 0.1, ("LOGPROBS",), "Is it told apart?"),), utility_floor=0.9
+    )
     contracts.check_policy(policy)
     compared = assess(tables, policy, draws=20).assessment.comparisons
     assert [c.attack for c in compared] == ["first_token"] and np.isfinite(compared[0].difference.value)
@@ -216,7 +218,7 @@ def test_a_file_without_its_object_is_refused_every_time(drop_in):
 def test_an_unknown_view_fails_where_the_file_is_imported(drop_in):
     drop_in("expunge.objectives", "squared", OBJECTIVE.replace("token_logp,", "token_lopg,"))
     for _ in range(2):
-        with pytest.raises(UnknownName, match="view in squared 'token_lopg'. Did you mean 'token_logp'"):
+        with pytest.raises(UnknownName, match=r"view in squared 'token_lopg'. Did you mean 'token_logp'"):
             registry.objectives.get("squared")
     with pytest.raises(UnknownName, match="token_lopg"):
         importlib.import_module("expunge.objectives.squared")

@@ -53,7 +53,9 @@ def test_a_derived_seed_fits_torch_and_numpy(seed, names):
 
 
 def test_a_derived_seed_does_not_mix_up_its_parts():
-    assert len({derive(1, "ab", "c"), derive(1, "a", "bc"), derive(1, "abc"), derive(11, "abc"), derive(1, 1, "abc")}) == 5
+    assert (
+        len({derive(1, "ab", "c"), derive(1, "a", "bc"), derive(1, "abc"), derive(11, "abc"), derive(1, 1, "abc")}) == 5
+    )
 
 
 @given(st.floats(allow_nan=False))
@@ -119,7 +121,18 @@ class Colour(enum.Enum):
 
 
 def test_types_fields_and_values_all_count():
-    values = [Point(0.1), Spot(0.1), Point(0.2), Point(0.1, "q"), {"x": 0.1, "name": "p"}, [0.1, "p"], "0.1", 1, "1", None]
+    values = [
+        Point(0.1),
+        Spot(0.1),
+        Point(0.2),
+        Point(0.1, "q"),
+        {"x": 0.1, "name": "p"},
+        [0.1, "p"],
+        "0.1",
+        1,
+        "1",
+        None,
+    ]
     assert len({digest(value) for value in values}) == len(values) - 1, "only 1 and its decimal string coincide"
     assert plain(Point(0.5)) == {"type": "Point", "x": "0.5", "name": "p"}
     assert plain([Colour.RED, Path("a/b"), (1, 2)]) == ["red", "a/b", ["1", "2"]]
@@ -142,7 +155,7 @@ def test_a_folder_s_digest_covers_names_and_bytes(tmp_path):
 
 def test_files_that_cannot_be_read_are_named(tmp_path):
     (tmp_path / "x.json").write_text("{")
-    with pytest.raises(StoreError, match="x.json is not JSON"):
+    with pytest.raises(StoreError, match=r"x.json is not JSON"):
         read_json(tmp_path / "x.json")
     for read in (read_json, digest_file):
         with pytest.raises(StoreError, match=r"cannot read .*nowhere.*No such file"):

@@ -112,7 +112,8 @@ def sequences(draw):
     ids = st.integers(0, 5)  # few ids, so that pad, end and words collide all the time
     shapes = draw(st.lists(st.tuples(st.integers(1, 5), st.integers(1, 6)), min_size=1, max_size=6))
     return [
-        Encoded(f"r{i}", tuple(draw(st.lists(ids, min_size=p + a, max_size=p + a))), p) for i, (p, a) in enumerate(shapes)
+        Encoded(f"r{i}", tuple(draw(st.lists(ids, min_size=p + a, max_size=p + a))), p)
+        for i, (p, a) in enumerate(shapes)
     ]
 
 

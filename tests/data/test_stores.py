@@ -15,7 +15,13 @@ from expunge.data.jsonl import JsonlStore, dump_examples, read_examples
 from expunge.data.memory import MemoryStore
 
 ROWS = [
-    {"record_id": "r1", "question": "Where?", "answer": "Here.", "subject": "Ana", "perturbed_answer": ["There.", "No."]},
+    {
+        "record_id": "r1",
+        "question": "Where?",
+        "answer": "Here.",
+        "subject": "Ana",
+        "perturbed_answer": ["There.", "No."],
+    },
     {"record_id": "r2", "question": "Who?", "answer": "Bo.", "note": "kept", "pages": [1, 2]},
     {"record_id": "r3", "question": "When?", "answer": "Now.", "role": "retain"},
 ]
@@ -75,7 +81,10 @@ WRONG = {
     "a null answer": ({"question": "Where?", "answer": None}, r":2 has no 'answer'"),
     "a broken line": ('{"question": "Where?"', r":2 is not JSON"),
     "a list": ("[1]", r":2 is not an object.*list"),
-    "a number for text": ({"question": "Where?", "answer": "Here.", "subject": 3}, r":2 has a 'subject' that is not text"),
+    "a number for text": (
+        {"question": "Where?", "answer": "Here.", "subject": 3},
+        r":2 has a 'subject' that is not text",
+    ),
     "a number for an answer": ({"question": "Where?", "answer": 4}, r":2 has a 'answer' that is not text"),
     "one wrong answer for a list": ({**GOOD, "perturbed_answer": "There."}, r":2 has a 'perturbed_answer' that is not"),
     "a number among wrong answers": ({**GOOD, "perturbed_answer": ["No.", 3]}, r":2 has a 'perturbed_answer' that is"),
@@ -92,7 +101,7 @@ def test_what_is_wrong_is_named_with_its_line(file, case):
 
 
 def test_an_id_column_that_is_not_there_is_refused(file):
-    with pytest.raises(StoreError, match="corpus.jsonl:1 has no 'uid'"):
+    with pytest.raises(StoreError, match=r"corpus.jsonl:1 has no 'uid'"):
         JsonlStore(file(), columns={"record_id": "uid"})
 
 
@@ -162,7 +171,7 @@ def test_erasing_an_unknown_record_erases_nothing(file, make):
     path = file()
     before, store = path.read_bytes(), make(path)
     digest = store.digest()
-    with pytest.raises(StoreError, match="a record id is not in the data.*r9"):
+    with pytest.raises(StoreError, match=r"a record id is not in the data.*r9"):
         store.erase(["r1", "r9"])
     assert (path.read_bytes(), store.digest(), store.ids()) == (before, digest, ("r1", "r2", "r3"))
 
@@ -195,7 +204,7 @@ def test_a_store_says_what_it_holds_whatever_the_order():
     assert store.digest() == turned.digest() != MemoryStore(examples[:1]).digest()
     assert store.get(["b", "a"]).ids == ("b", "a")
     assert [shard.ids for shard in store.shards()] == [("a", "b")]
-    with pytest.raises(StoreError, match="2 record ids are not in the data.*x, y"):
+    with pytest.raises(StoreError, match=r"2 record ids are not in the data.*x, y"):
         store.get(["x", "a", "y"])
     with pytest.raises(StoreError, match="two records share the id 'a'"):
         MemoryStore([*examples, examples[0]])
@@ -206,7 +215,7 @@ def test_examples_are_a_sequence_with_a_digest_over_their_content():
     both = Examples([one, two])
     assert both.digest() == Examples([two, one]).digest() != Examples([one, Example("b", "Who?", "Bo!")]).digest()
     assert both.subjects == ("a", "Bo") and both[1] is two and both[:1].ids == ("a",)
-    assert (both + [Example("c", "?", "!")]).ids == ("a", "b", "c") and not Examples()
+    assert (both + Examples([Example("c", "?", "!")])).ids == ("a", "b", "c") and not Examples()
 
 
 def test_the_fields_of_the_file_are_those_of_an_example():

@@ -8,14 +8,15 @@ import torch
 from expunge.core.errors import TargetError
 from expunge.core.objective import as_loss
 from expunge.core.progress import listening
+from expunge.core.request import Records
 from expunge.core.training import Training
 from expunge.data.jsonl import JsonlStore, dump_examples
-from expunge.engine import checkpoint, train as loop
+from expunge.engine import checkpoint
+from expunge.engine import train as loop
 from expunge.methods.gradient import calibrated_ascent, grad_ascent, grad_diff, npo
 from expunge.methods.gradient._gradient import Gradient
 from expunge.objectives import nll
 from expunge.scoping.resolve import resolve
-from expunge.core.request import Records
 from expunge.testing.toy import toy_corpus, toy_model, toy_recipe, toy_selection, toy_store
 
 METHODS = {m.name: m for m in (grad_ascent, grad_diff, npo, calibrated_ascent)}
@@ -179,7 +180,10 @@ def test_a_loss_that_is_no_number_names_the_step_and_spares_the_weights():
             target.model.get_output_embeddings().register_forward_hook(lambda m, i, o: o * float("nan"))
 
     data = {"retain": toy_selection().retain}
-    with pytest.raises(TargetError, match=r"not a number at step 3 of 5\. the term nll/retain is nan\. Lower"), listening(spoil):
+    with (
+        pytest.raises(TargetError, match=r"not a number at step 3 of 5\. the term nll/retain is nan\. Lower"),
+        listening(spoil),
+    ):
         loop.train(target, as_loss(nll.bind().on("retain")), data, Training(lr=1e-3, steps=5), seed=0)
     assert all(torch.equal(a, b) for a, b in zip(weights, target.model.parameters(), strict=True))
 

@@ -69,7 +69,9 @@ def test_only_what_is_asked_for_is_computed(count):
 
 def test_a_variant_that_nobody_has_is_an_empty_column():
     bare = Examples(Example(f"r{i}", "Where does Ana live?", "Oslo.") for i in range(3))
-    table = score(toy_model(), bare, ["mask_perturbed", "token_logp_perturbed", "token_logp_paraphrase", "mask_paraphrase"])
+    table = score(
+        toy_model(), bare, ["mask_perturbed", "token_logp_perturbed", "token_logp_paraphrase", "mask_paraphrase"]
+    )
     assert all(len(value) == 3 and not np.any(value) for value in table.values())
 
 
@@ -145,7 +147,9 @@ def test_the_hooks_of_an_oracle_wrap_the_prompt_and_filter_the_answer():
         asked.append(prompt)
         return f"[{answer}]"
 
-    oracle = Oracle(target, Access.TEXT, wrap=lambda q: q.replace("Bo", "Ana"), filter=veil, system="I do not know Ana.")
+    oracle = Oracle(
+        target, Access.TEXT, wrap=lambda q: q.replace("Bo", "Ana"), filter=veil, system="I do not know Ana."
+    )
     got = generate(oracle, ["Where does Bo live?"], max_new_tokens=6)
     assert got == [f"[{greedy(target, 'Where does Ana live?', 6, 'I do not know Ana.')}]"]
     assert asked == ["Where does Bo live?"], "the filter sees what was asked"

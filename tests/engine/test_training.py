@@ -164,4 +164,6 @@ def test_fine_tuning_needs_access_and_works_on_a_copy():
     changed = finetune(oracle, toy_selection().forget, Training(lr=1e-2, steps=2), seed=0)
     assert target.digest() == before != changed.digest()
     with pytest.raises(TargetError, match="fine-tuning needs access FINETUNE"):
-        finetune(Oracle(target, Access.TEXT | Access.LOGPROBS), toy_selection().forget, Training(lr=1e-2, steps=2), seed=0)
+        finetune(
+            Oracle(target, Access.TEXT | Access.LOGPROBS), toy_selection().forget, Training(lr=1e-2, steps=2), seed=0
+        )

@@ -124,7 +124,7 @@ def test_no_forward_runs_for_views_that_need_no_model(count):
 
 
 def naive(model, items) -> list[torch.Tensor]:
-    """Logits that predict each scored token, one (n, V) tensor an example: a full pass of one unpadded sequence each."""
+    """Logits that predict each scored token, (n, V) an example: a full pass of one unpadded sequence each."""
     rows = []
     for item in items:
         logits = model(input_ids=torch.tensor([item.ids])).logits[0]
@@ -305,4 +305,6 @@ def test_parameters_that_are_not_trained_get_no_gradient_and_stay():
     one_step(target, npo.bind(beta=0.1) + nll.bind().on("retain"))
     changed = [not torch.equal(a, b) for a, b in zip(before, target.model.parameters(), strict=True)]
     assert all(p.grad is None for p in frozen)
-    assert any(changed) and not any(c for c, p in zip(changed, target.model.parameters(), strict=True) if not p.requires_grad)
+    assert any(changed) and not any(
+        c for c, p in zip(changed, target.model.parameters(), strict=True) if not p.requires_grad
+    )

@@ -109,7 +109,9 @@ def test_shipped_methods_forget_and_those_with_a_retain_term_keep():
     assert known(target, selection.forget) > 0.6
     kept = {}
     for method in (grad_ascent, npo):
-        changed = replace(method, steps=40, lr=3e-3, batch_size=6, retain_batch_size=11).unlearn(target, selection, seed=0)
+        changed = replace(method, steps=40, lr=3e-3, batch_size=6, retain_batch_size=11).unlearn(
+            target, selection, seed=0
+        )
         assert known(changed.target, selection.forget) < 0.25
         kept[method.name] = known(changed.target, selection.retain)
     assert kept["npo"] > 0.5 > kept["grad_ascent"]
@@ -192,9 +194,9 @@ def test_the_verb_resolves_the_request_and_finds_the_method_by_name():
     request = Request("user-1", Records("ana-city", "ana-pet"))
     result = unlearn(target, request, "prompt_filter", store)
     assert result.selection.forget.ids == ("ana-city", "ana-pet")
-    with pytest.raises(UnknownName, match="unknown method 'nop'. Did you mean 'npo'"):
+    with pytest.raises(UnknownName, match=r"unknown method 'nop'. Did you mean 'npo'"):
         unlearn(target, request, "nop", store)
-    with pytest.raises(ScopeError, match="1 of 1 records of the scope are not in the data.*nobody"):
+    with pytest.raises(ScopeError, match=r"1 of 1 records of the scope are not in the data.*nobody"):
         unlearn(target, Request("user-1", Records("nobody")), "npo", store)
 
 

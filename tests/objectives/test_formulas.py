@@ -71,16 +71,16 @@ def test_a_constant_is_replaced_by_what_is_found():
 
 
 def test_bad_settings_are_refused_where_they_are_bound():
-    with pytest.raises(UnknownName, match="setting of npo 'betta'. Did you mean 'beta'"):
+    with pytest.raises(UnknownName, match=r"setting of npo 'betta'. Did you mean 'beta'"):
         npo.bind(betta=0.1)
-    with pytest.raises(ConfigError, match="npo.bind needs beta"):
+    with pytest.raises(ConfigError, match=r"npo.bind needs beta"):
         npo.bind()
-    with pytest.raises(UnknownName, match="role 'retian'. Did you mean 'retain'"):
+    with pytest.raises(UnknownName, match=r"role 'retian'. Did you mean 'retain'"):
         nll.bind().on("retian")
 
 
 def test_bad_declarations_are_refused_where_they_are_declared():
-    with pytest.raises(UnknownName, match="view in late 'logps'. Did you mean 'logp'"):
+    with pytest.raises(UnknownName, match=r"view in late 'logps'. Did you mean 'logp'"):
 
         @objective(reduce="example")
         def late(logps):
@@ -90,7 +90,7 @@ def test_bad_declarations_are_refused_where_they_are_declared():
         objective(reduce="example")(lambda n_tokens_ref: n_tokens_ref)
     with pytest.raises(UnknownName, match="reduction 'batch'"):
         objective(reduce="batch")(lambda logp: logp)  # pyright: ignore[reportArgumentType]
-    with pytest.raises(UnknownName, match="role 'forgot'. Did you mean 'forget'"):
+    with pytest.raises(UnknownName, match=r"role 'forgot'. Did you mean 'forget'"):
         objective(reduce="example", on="forgot")(lambda logp: logp)
 
 

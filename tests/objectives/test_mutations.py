@@ -49,7 +49,10 @@ MUTATIONS = {
         "beta inside dropped": ("logsigmoid(-beta *", "logsigmoid(-1.0 *"),
         "beta inside doubled": ("logsigmoid(-beta *", "logsigmoid(-2 * beta *"),
         "reference dropped": ("(logp - logp_ref)", "logp"),
-        "mean over examples": ("* logsigmoid(-beta * (logp - logp_ref))", "* logsigmoid(-beta * (logp - logp_ref)).mean()"),
+        "mean over examples": (
+            "* logsigmoid(-beta * (logp - logp_ref))",
+            "* logsigmoid(-beta * (logp - logp_ref)).mean()",
+        ),
     },
     "calibrated_ascent": {
         "sign": ("return (level + logp", "return -(level + logp"),

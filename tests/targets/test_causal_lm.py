@@ -49,7 +49,9 @@ def test_every_architecture_of_the_table_runs_scores_trains_and_speaks(architect
     torch.testing.assert_close(target.model.get_output_embeddings()(states.final), full.logits[batch.rows, batch.cols])
     torch.testing.assert_close(states.layers[0], full.hidden_states[1][batch.rows, batch.cols])
     before = score(target, toy_selection().retain, ["token_logp"])["token_logp"].sum()
-    train(target, as_loss(nll.bind().on("retain")), {"retain": toy_selection().retain}, Training(lr=1e-3, steps=1), seed=0)
+    train(
+        target, as_loss(nll.bind().on("retain")), {"retain": toy_selection().retain}, Training(lr=1e-3, steps=1), seed=0
+    )
     assert score(target, toy_selection().retain, ["token_logp"])["token_logp"].sum() > before
     assert len(generate(target, ["Where does Ana live?"], max_new_tokens=3)) == 1
 
@@ -151,14 +153,14 @@ def test_a_pickle_beside_safetensors_is_never_read(saved):
 
 def test_a_pickled_file_is_refused(tmp_path):
     (tmp_path / "model.bin").write_bytes(b"x")
-    with pytest.raises(TargetError, match="model.bin is a pickle"):
+    with pytest.raises(TargetError, match=r"model.bin is a pickle"):
         refuse_pickles(tmp_path / "model.bin")
 
 
 def test_a_folder_that_is_not_there_or_holds_no_model_is_refused(tmp_path):
     with pytest.raises(TargetError, match=r"no model at .*nowhere.*does not exist"):
         load_causal_lm(tmp_path / "nowhere")
-    with pytest.raises(TargetError, match="no model at ./nowhere"):
+    with pytest.raises(TargetError, match=r"no model at ./nowhere"):
         load_causal_lm("./nowhere")
     (tmp_path / "empty").mkdir()
     with pytest.raises(TargetError, match="cannot load a causal LM"):

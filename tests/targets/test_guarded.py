@@ -10,10 +10,10 @@ from expunge.core.guarantee import Suppressed
 from expunge.core.protocols import Target
 from expunge.core.provenance import Guarded
 from expunge.core.selection import Selection
+from expunge.core.training import Training
 from expunge.engine.finetune import finetune
 from expunge.engine.generate import generate
 from expunge.engine.score import score
-from expunge.core.training import Training
 from expunge.methods.asking import prompt_filter
 from expunge.targets.guarded import GuardedTarget
 from expunge.testing.toy import toy_model, toy_selection

@@ -73,7 +73,9 @@ def test_deleting_in_parts_is_deleting_at_once(examples, data):
 
 
 def people() -> list[Example]:
-    return [Example(f"r{i}", f"Where does {who} live?", "x", relation="city") for i, who in enumerate(("Ana", "Bo", "Cy"))]
+    return [
+        Example(f"r{i}", f"Where does {who} live?", "x", relation="city") for i, who in enumerate(("Ana", "Bo", "Cy"))
+    ]
 
 
 def test_the_old_learner_stays_valid():

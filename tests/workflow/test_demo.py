@@ -167,7 +167,7 @@ def test_a_finished_run_is_read_not_walked(walked, small, monkeypatch):
         ("certificates/npo.certificate.json", []),
         ("scores/npo/forget.safetensors", ["scores-npo"]),
         ("npo/model.safetensors", ["npo"]),
-        ("prompt_filter/target.json", ["prompt_filter"]),
+        ("prompt_filter/target.json", ["prompt_filter", "scores-prompt_filter"]),
         (".stages/npo.json", ["npo"]),
         (".stages/scores-original.json", ["scores-original"]),
     ],
@@ -187,12 +187,24 @@ def test_only_what_was_lost_is_done_again(name, again, change, walked, small, do
     after = tree(walked.out)
     assert Manifest.read(walked.out).changed(walked.out) == []
     # What a stage computes is the same, bit for bit; how long it took, and whatever states that, is not.
+    # A guard's salt is drawn anew.
     timed = ("evidence.json", "report.html", "table.txt", "summary.json", "certificates/", ".stages/") if again else ()
-    same = [n for n in before if not n.startswith((*timed, "manifest.json", "done.json"))]
+    drawn = ("prompt_filter/", "scores/prompt_filter/") if "prompt_filter" in again else ()
+    same = [n for n in before if not n.startswith((*timed, *drawn, "manifest.json", "done.json"))]
     assert {n: after.get(n) for n in same} == {n: before[n] for n in same}
     assert all(n in before or n.startswith("certificates/superseded/") for n in after)
     for certificate in (walked.out / "certificates").glob("*.certificate.json"):
         assert verify(certificate).ok
+
+
+def test_what_a_stage_says_of_itself_is_not_believed_once_edited(walked, small, done):
+    card = walked.out / ".stages" / "prompt_filter.json"
+    body = read_json(card)
+    body["result"]["cost"]["seconds"] = 12345.0
+    card.write_text(json.dumps(body))
+    demo.demo(walked.out, seed=SEED)
+    assert done[0] == "prompt_filter"
+    assert read_json(walked.out / "summary.json")["methods"]["prompt_filter"]["seconds"] < 12345
 
 
 def test_a_certificate_that_was_changed_is_set_aside_never_overwritten(walked, small):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from expunge.core.access import Access, Oracle
 from expunge.core.canonical import digest
@@ -33,7 +34,11 @@ class Relearning:
 
     def digest(self) -> str:
         """Digest of the attack with its budget."""
-        return digest({"name": "relearning", "shown": self.shown, "training": self.training})
+        return digest(self.settings())
+
+    def settings(self) -> dict[str, Any]:
+        """The budget, as a certificate states it."""
+        return {"name": "relearning", "shown": self.shown, "training": self.training}
 
     def split(self, forget: Examples) -> tuple[Examples, Examples]:
         """Records shown to the attacker and records asked afterwards.

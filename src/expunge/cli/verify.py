@@ -20,7 +20,8 @@ def verify(
 ) -> int:
     """Check a certificate: its signature, its signer, its reasoning, and every file that it digests.
 
-    Needs no model and no machine learning package. Exits 0 only if all of it holds.
+    Needs no model and no machine learning package. Exits 0 only if all of it holds. Of a certificate that was copied
+    away from its files the signature alone is judged, and that is said.
 
     Example: expunge verify runs/demo/certificates/npo.certificate.json
     """

@@ -10,7 +10,6 @@ from expunge.core.earning import earn, is_digest, not_claimed, phrase
 from expunge.core.errors import ClaimError
 from expunge.core.evidence import Evidence, Measurement, Proof, Receipt
 from expunge.core.guarantee import Guarantee
-from expunge.core.manifest import Manifest
 from expunge.core.outcome import Outcome, Overlay
 from expunge.core.policy import Assessment, Policy, Verdict, judge
 from expunge.core.record import record
@@ -223,12 +222,7 @@ def _lines(certificate: Certificate) -> Iterator[str]:
         reason = f": {place.reason}" if place.reason else ""
         yield f"  - {place.path}{' (personal data)' if place.contains_personal_data else ''}{reason}"
     if not certificate.residue:
-        yield "  - none listed"
-
-
-def residue_of(manifest: Manifest, *, reason: str = "written by this run") -> tuple[Residue, ...]:
-    """The files of a run that hold personal data."""
-    return tuple(Residue(entry.path, reason) for entry in manifest.entries if entry.contains_personal_data)
+        yield "  - not stated"
 
 
 def _text(value: Any) -> str:

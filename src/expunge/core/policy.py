@@ -40,6 +40,7 @@ class Policy:
         utility_floor: share of the original's utility that must be kept, probability.
         level: of the two-sided intervals; 0.9 gives two one-sided tests at 5 %.
         positive_control: how many margins the attack on the original must exceed its control by.
+        detectors: checks that must have been made and be silent.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Policy:
     utility_floor: float
     level: float = 0.9
     positive_control: float = 3.0
+    detectors: tuple[str, ...] = ("no_op", "collapse", "gibberish", "refusal")
 
 
 @record
@@ -67,10 +69,16 @@ class Comparison:
 
 @record
 class Detector:
-    """A check for a result that only looks like forgetting."""
+    """A check for a result that only looks like forgetting.
+
+    Args:
+        name: of the check.
+        fired: whether it found one; None where it could not be measured.
+        detail: what it saw.
+    """
 
     name: str
-    fired: bool
+    fired: bool | None
     detail: str = ""
 
 
@@ -174,6 +182,12 @@ def _judge_utility(policy: Policy, utility: Estimate | None) -> Finding:
     return Finding("utility", "failed" if utility.high < policy.utility_floor else "inconclusive", reason)
 
 
+def _judge_detector(detector: Detector) -> Finding:
+    if detector.fired is None:
+        return Finding(detector.name, "inconclusive", detector.detail or "not measured")
+    return Finding(detector.name, "failed" if detector.fired else "earned", detector.detail or "silent")
+
+
 def judge(policy: Policy, assessment: Assessment) -> Verdict:
     """Apply a policy to what was measured.
 
@@ -185,9 +199,11 @@ def judge(policy: Policy, assessment: Assessment) -> Verdict:
         ``earned`` only if every criterion is; any failure fails the claim; then what is uninformative or inconclusive.
     """
     findings = [_judge_attack(criterion, policy, assessment) for criterion in policy.criteria]
+    if not findings:
+        findings.append(Finding("attacks", "inconclusive", "the policy lists none"))
     findings.append(_judge_utility(policy, assessment.utility))
-    for detector in assessment.detectors:
-        outcome: Status = "failed" if detector.fired else "earned"
-        findings.append(Finding(detector.name, outcome, detector.detail or "silent"))
+    findings += [_judge_detector(detector) for detector in assessment.detectors]
+    made = {detector.name for detector in assessment.detectors}
+    findings += [Finding(name, "inconclusive", "not measured") for name in policy.detectors if name not in made]
     worst = min(SEVERITY.index(finding.status) for finding in findings)
     return Verdict(policy.name, SEVERITY[worst], tuple(findings))

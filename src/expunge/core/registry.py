@@ -70,10 +70,11 @@ class Registry:
     Args:
         kind: the singular word for error messages, for example ``"objective"``.
         packages: dotted names of registry packages.
+        plural: first part of an entry point's name.
     """
 
-    def __init__(self, kind: str, *packages: str) -> None:
-        self.kind, self.packages = kind, packages
+    def __init__(self, kind: str, *packages: str, plural: str = "") -> None:
+        self.kind, self.packages, self.plural = kind, packages, plural or f"{kind}s"
 
     def _places(self) -> dict[str, str]:
         places: dict[str, str] = {}
@@ -85,7 +86,7 @@ class Registry:
         return places
 
     def _entry_points(self) -> dict[str, importlib.metadata.EntryPoint]:
-        prefix = f"{self.kind}s."
+        prefix = f"{self.plural}."
         found = importlib.metadata.entry_points(group=GROUP)
         return {point.name.removeprefix(prefix): point for point in found if point.name.startswith(prefix)}
 
@@ -129,6 +130,6 @@ class Registry:
 objectives = Registry("objective", "expunge.objectives")
 metrics = Registry("metric", "expunge.metrics")
 attacks = Registry("attack", "expunge.attacks")
-policies = Registry("policy", "expunge.evaluation.policies")
+policies = Registry("policy", "expunge.evaluation.policies", plural="policies")
 controls = Registry("control", "expunge.engine.controls")
 methods = Registry("method", "expunge.methods.exact", "expunge.methods.gradient", "expunge.methods.asking")

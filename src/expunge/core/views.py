@@ -8,7 +8,7 @@ unlearning. Shapes: B examples, T longest answer in the batch, V vocabulary, D h
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from expunge.core.errors import UnknownName
@@ -103,8 +103,3 @@ def needs_of(function: Callable[..., object]) -> tuple[Need, ...]:
     parameters = inspect.signature(function).parameters.values()
     positional = (p.name for p in parameters if p.kind is not inspect.Parameter.KEYWORD_ONLY)
     return tuple(parse(name, where=getattr(function, "__name__", "")) for name in positional)
-
-
-def model_needed(needs: Iterable[Need]) -> bool:
-    """Whether any of the needs asks for a forward pass."""
-    return any(VIEWS[need.view].model for need in needs)

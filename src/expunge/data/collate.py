@@ -97,6 +97,7 @@ class Template:
 
         Raises:
             TargetError: the chat template rewrites the prompt when an answer follows it.
+            StoreError: the answer holds the end token.
         """
         if self.tokenizer.chat_template:
             full = self._chat(question, answer, system)
@@ -114,6 +115,12 @@ class Template:
             apart = self.tokenizer(f" {answer}", add_special_tokens=False)["input_ids"] if split else ()
             ids = [*apart] if split else full[len(prompt) :]
         # What a template writes after the end token, a line break for instance, is not part of the answer.
+        if ids.count(self.end) > 1:
+            raise StoreError(
+                f"an answer holds the end token {self.tokenizer.decode([self.end])!r}",
+                why="what follows it would never be learned or scored",
+                next="Take it out of the text",
+            )
         return [*ids[: ids.index(self.end)], self.end] if self.end in ids else [*ids, self.end]
 
     def encode(self, key: str, question: str, answer: str, *, system: str = "") -> Encoded:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,38 +14,37 @@ from expunge.core.files import replace_folder, write_json
 FOLDER = "checkpoint"
 
 
-def save_checkpoint(workdir: Path, named: dict[str, Any], optimizer: Any, *, step: int, run: str) -> None:
+def save_checkpoint(workdir: Path, named: dict[str, Any], optimizer: Any, state: dict[str, Any]) -> None:
     """Replace the checkpoint.
 
     Args:
         workdir: folder of the run.
         named: trained parameters by name.
         optimizer: AdamW over them, in the same order.
-        step: steps done.
-        run: digest of everything that fixes the run.
+        state: JSON; its ``run`` is the digest of everything that fixes the run.
     """
-    state: dict[str, torch.Tensor] = {}
+    moments: dict[str, torch.Tensor] = {}
     for name, parameter in named.items():
         for key, value in optimizer.state[parameter].items():
-            state[f"{name}|{key}"] = value.detach().cpu().reshape(-1) if value.dim() == 0 else value.detach().cpu()
+            moments[f"{name}|{key}"] = value.detach().cpu().reshape(-1) if value.dim() == 0 else value.detach().cpu()
     with replace_folder(workdir / FOLDER) as folder:
         save_file({name: p.detach().cpu().contiguous() for name, p in named.items()}, folder / "weights.safetensors")
-        save_file(state, folder / "optimizer.safetensors")
-        write_json(folder / "state.json", {"step": step, "run": run})
+        save_file(moments, folder / "optimizer.safetensors")
+        write_json(folder / "state.json", state)
 
 
-def load_checkpoint(workdir: Path, named: dict[str, Any], optimizer: Any, *, run: str) -> int:
+def load_checkpoint(workdir: Path, named: dict[str, Any], optimizer: Any, *, run: str) -> dict[str, Any]:
     """Restore the checkpoint of the same run, if there is one.
 
     Returns:
-        Steps done, 0 where there is none or it belongs to another run.
+        Its state with the steps done, empty where there is none or it belongs to another run.
     """
     folder = workdir / FOLDER
     if not (folder / "state.json").exists():
-        return 0
+        return {}
     state = read_json(folder / "state.json")
     if state["run"] != run:
-        return 0
+        return {}
     weights = load_file(folder / "weights.safetensors")
     moments = load_file(folder / "optimizer.safetensors")
     with torch.no_grad():
@@ -57,9 +55,4 @@ def load_checkpoint(workdir: Path, named: dict[str, Any], optimizer: Any, *, run
             owner, _, field = key.rpartition("|")
             if owner == name:
                 optimizer.state[parameter][field] = value.reshape(()) if field == "step" else value.to(parameter.device)
-    return int(state["step"])
-
-
-def drop_checkpoint(workdir: Path) -> None:
-    """Remove the checkpoint once the result is saved."""
-    shutil.rmtree(workdir / FOLDER, ignore_errors=True)
+    return state

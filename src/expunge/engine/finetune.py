@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from expunge.core.access import Access, Oracle
-from expunge.core.canonical import digest
+from expunge.core.canonical import digest, digest_folder
 from expunge.core.example import Examples
 from expunge.core.objective import as_loss
 from expunge.core.protocols import Store
@@ -51,15 +52,18 @@ class FineTune:
     kind = "causal_lm"
 
     def digest(self) -> str:
-        """Digest of the recipe."""
-        return digest({"base": self.base, "training": self.training, "on_long": self.on_long})
+        """Digest of the recipe; of a folder, of what is in it."""
+        base: Any = self.base
+        if isinstance(base, str) and Path(base).is_dir():
+            base = digest_folder(Path(base))
+        return digest({"base": base, "training": self.training, "on_long": self.on_long})
 
     def start(self, *, seed: int) -> CausalLM:
         """The model before the first step."""
         if isinstance(self.base, str):
             return load_causal_lm(self.base, on_long="truncate" if self.on_long == "truncate" else "error")
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive(seed, "weights"))
+            torch.default_generator.manual_seed(derive(seed, "weights"))
             return self.base.build()
 
     def train(self, store: Store, *, seed: int, stage: str = "training", workdir: Path | None = None) -> CausalLM:

@@ -9,7 +9,9 @@ from typing import Any
 import torch
 
 from expunge.core.access import Access, Oracle
+from expunge.core.errors import StoreError
 from expunge.core.progress import report
+from expunge.data.collate import Template
 from expunge.engine.threads import threads_for
 from expunge.targets.causal_lm import CausalLM
 
@@ -34,6 +36,31 @@ def _batches(lengths: Sequence[int], full: int) -> Iterator[list[int]]:
         yield from (rows[start : start + ROWS] for start in range(0, len(rows), ROWS))
 
 
+def _greedy(room: int, end: int) -> Any:
+    """Greedy decoding, whatever the model's own generation settings are."""
+    from transformers import GenerationConfig
+
+    return GenerationConfig(max_new_tokens=room, do_sample=False, num_beams=1, eos_token_id=end, pad_token_id=end)
+
+
+def _fitted(template: Template, question: str, system: str) -> list[int]:
+    """Tokens of a prompt. Where it leaves no room for an answer, its middle goes: both ends carry the template.
+
+    Raises:
+        StoreError: it leaves no room, and the target does not truncate.
+    """
+    ids = template.prompt_ids(question, system)
+    room = template.max_length - 1
+    if len(ids) <= room:
+        return ids
+    if template.on_long == "error":
+        raise StoreError(
+            f"a question is {len(ids)} tokens long, the context holds {template.max_length}",
+            next="Shorten it, or truncate (on_long='truncate')",
+        )
+    return ids[: room // 2] + ids[len(ids) - (room - room // 2) :]
+
+
 def generate(source: CausalLM | Oracle, questions: Sequence[str], *, max_new_tokens: int = 32) -> list[str]:
     """Answer questions greedily.
 
@@ -47,15 +74,14 @@ def generate(source: CausalLM | Oracle, questions: Sequence[str], *, max_new_tok
 
     Raises:
         TargetError: the oracle does not grant TEXT.
+        StoreError: a question leaves no room for an answer.
     """
     oracle = source if isinstance(source, Oracle) else Oracle(source, Access.all())
     oracle.require(Access.TEXT, "generation")
     target: CausalLM = oracle.target
     model, template = target.model, target.template
     device = next(model.parameters()).device
-    prompts = [
-        template.prompt_ids(oracle.wrap(question), oracle.system)[: template.max_length - 1] for question in questions
-    ]
+    prompts = [_fitted(template, oracle.wrap(question), oracle.system) for question in questions]
     answers = [""] * len(prompts)
     was_training = model.training
     model.eval()
@@ -64,14 +90,7 @@ def generate(source: CausalLM | Oracle, questions: Sequence[str], *, max_new_tok
         for rows in _batches([len(p) for p in prompts], template.max_length - max_new_tokens):
             ids, mask = _padded_left([prompts[i] for i in rows], template.end, device)
             room = min(max_new_tokens, template.max_length - ids.shape[1])
-            out = model.generate(
-                input_ids=ids,
-                attention_mask=mask,
-                max_new_tokens=room,
-                do_sample=False,
-                eos_token_id=template.end,
-                pad_token_id=template.end,
-            )
+            out = model.generate(input_ids=ids, attention_mask=mask, generation_config=_greedy(room, template.end))
             for row, i in enumerate(rows):
                 text = target.tokenizer.decode(out[row, ids.shape[1] :], skip_special_tokens=True).strip()
                 answers[i] = oracle.filter(questions[i], text)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from expunge.core.canonical import digest
-from expunge.core.errors import ScopeError, StoreError, TargetError
+from expunge.core.errors import ConfigError, ScopeError, StoreError, TargetError
 from expunge.core.example import Examples
 from expunge.core.objective import Constant, Loss, Term
 from expunge.core.progress import report
@@ -41,7 +41,8 @@ class TrainReport:
     Args:
         steps: optimiser steps taken.
         tokens: tokens that went forward and backward.
-        seconds: wall time of this process; a resumed run counts its own part.
+        seconds: wall time, with that of the processes before a resumed one.
+        truncated: answer tokens that did not fit into the context.
         constants: values that controls found, by term and setting.
         last: mean of each term over the last steps, by term.
         stopped: why it ended early, empty if it did not.
@@ -50,6 +51,7 @@ class TrainReport:
     steps: int = 0
     tokens: int = 0
     seconds: float = 0.0
+    truncated: int = 0
     constants: dict[str, float] = field(default_factory=dict)
     last: dict[str, float] = field(default_factory=dict)
     stopped: str = ""
@@ -82,6 +84,14 @@ def _share(positions: list[int], part: int, parts: int) -> list[int]:
     return positions[len(positions) * part // parts : len(positions) * (part + 1) // parts]
 
 
+def seed_device(device: torch.device, seed: int) -> None:
+    """Seed the generators of the CPU and of one device, and no other device's. The caller restores them."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
+
+
 class _Run:
     """State of one run; built, then stepped."""
 
@@ -94,6 +104,12 @@ class _Run:
             if not data.get(role):
                 raise ScopeError(f"the {role} set is empty", why=f"a term of the loss reads {role}")
         self.accelerator = Accelerator()
+        if self.accelerator.num_processes > 1:
+            raise ConfigError(
+                f"training was started in {self.accelerator.num_processes} processes",
+                why="the loop runs in one process so far",
+                next="Start it without a launcher",
+            )
         self.device = self.accelerator.device
         self.target, self.training, self.seed = target, training, seed
         self.model = target.model.to(self.device)
@@ -104,6 +120,7 @@ class _Run:
             {(n.role or t.role, n.answer) for t in self.loss.terms for n in t.formula.needs}
         )
         self.encoded = {s: _encode(target, data[s[0]], s[1]) for s in self.segments}
+        self.report.truncated = sum(item.truncated for items in self.encoded.values() for item in items)
         self.demand = Demand.of((n, self._layer(t)) for t in self.loss.terms for n in t.formula.needs)
         refs = [
             ((n.role or t.role, n.answer), n, self._layer(t))
@@ -147,16 +164,17 @@ class _Run:
         """One optimiser step; returns each term's mean."""
         batch = {role: stream.at(step) for role, stream in self.streams.items()}
         units = {s: self._units(s, batch[s[0]]) for s in self.segments}
-        largest = max(len(positions) for positions in batch.values())
-        parts = math.ceil(largest / self.training.micro_batch) if self.training.micro_batch else 1
-        world, rank = self.accelerator.num_processes, self.accelerator.process_index
+        anchor, fewest = len(batch[self.loss.roles[0]]), min(len(positions) for positions in batch.values())
+        parts = math.ceil(anchor / self.training.micro_batch) if self.training.micro_batch else 1
+        # A term that reads two roles needs rows of both in every part.
+        parts = min(parts, fewest)
         means: dict[str, float] = {}
         self.model.train()
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(derive(self.seed, "dropout", step))
-            for part in range(rank, parts * world, world):
-                chunk = {role: _share(positions, part, parts * world) for role, positions in batch.items()}
+            seed_device(self.device, derive(self.seed, "dropout", step))
+            for part in range(parts):
+                chunk = {role: _share(positions, part, parts) for role, positions in batch.items()}
                 self._backward(chunk, units, means)
         # A loss that is not a number must not reach the weights: the caller raises.
         if all(math.isfinite(value) for value in means.values()):
@@ -209,14 +227,11 @@ class _Run:
         return terms.sum()
 
     def _update(self, step: int) -> None:
-        if self.accelerator.num_processes > 1:
-            for parameter in self.named.values():
-                if parameter.grad is not None:
-                    parameter.grad = self.accelerator.reduce(parameter.grad, reduction="sum")
-        if self.training.clip:
-            norm = torch.nn.utils.clip_grad_norm_(list(self.named.values()), self.training.clip)
-            if not norm.isfinite():
-                raise TargetError(f"the gradient is not a number at step {step + 1} of {self.total}")
+        norm = torch.nn.utils.clip_grad_norm_(list(self.named.values()), self.training.clip or math.inf)
+        if not norm.isfinite():
+            raise TargetError(
+                f"the gradient is not a number at step {step + 1} of {self.total}", next="Lower the learning rate"
+            )
         for group in self.optimizer.param_groups:
             group["lr"] = self.training.rate(step, self.total)
         self.optimizer.step()
@@ -260,8 +275,8 @@ def train(
     """
     started = time.perf_counter()
     with threads_for(target.model):
-        done = _steps(target, loss, data, training, seed, stage, stop, workdir)
-    done.seconds = time.perf_counter() - started
+        done = _steps(target, loss, data, training, seed, stage, stop, workdir, started)
+    done.seconds += time.perf_counter() - started
     target.model.eval()
     return done
 
@@ -275,10 +290,18 @@ def _steps(
     stage: str,
     stop: Stop | None,
     workdir: Path | None,
+    started: float,
 ) -> TrainReport:
+    if stop and (stop.role not in data or "generated" in metrics.get(stop.score).needs):
+        raise ConfigError(
+            f"cannot stop by {stop.score} on {stop.role}",
+            why=f"it must be a likelihood score on {', '.join(sorted(data))}",
+        )
     run_digest = digest([target.digest(), loss, training, {k: v.digest() for k, v in data.items()}, seed, stop])
     run = _Run(target, loss, data, training, seed)
-    done = load_checkpoint(workdir, run.named, run.optimizer, run=run_digest) if workdir else 0
+    kept = load_checkpoint(workdir, run.named, run.optimizer, run=run_digest) if workdir else {}
+    done = int(kept.get("step", 0))
+    run.report.seconds, run.report.tokens = float(kept.get("seconds", 0.0)), int(kept.get("tokens", 0))
     recent: list[dict[str, float]] = []
     for step in range(done, run.total):
         means = run.step(step)
@@ -296,6 +319,8 @@ def _steps(
             run.report.stopped = reason
             break
         if workdir and (step + 1) % training.save_every == 0 and step + 1 < run.total:
-            save_checkpoint(workdir, run.named, run.optimizer, step=step + 1, run=run_digest)
+            spent = run.report.seconds + time.perf_counter() - started
+            state = {"step": step + 1, "run": run_digest, "seconds": spent, "tokens": run.report.tokens}
+            save_checkpoint(workdir, run.named, run.optimizer, state)
     run.report.last = {name: sum(m[name] for m in recent) / len(recent) for name in recent[-1]} if recent else {}
     return run.report

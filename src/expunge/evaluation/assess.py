@@ -163,4 +163,4 @@ def _distributions(cast: Cast) -> dict[str, list[float]]:
         scores, _ = cast.scores([("model", "forget", "min_k"), ("model", "holdout", "min_k")])
     except Unmeasured:
         return {}
-    return {role: [float(x) for x in np.ravel(values)] for (_, role, _), values in scores.items()}
+    return {role: sorted(float(x) for x in np.ravel(values)) for (_, role, _), values in scores.items()}

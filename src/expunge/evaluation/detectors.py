@@ -37,7 +37,7 @@ def no_op(model: Mapping[str, Any], original: Mapping[str, Any], digests: tuple[
         return Detector("no_op", True, "the model's digest is the original's")
     common = sorted(name for name in model if model[name] is not None and original.get(name) is not None)
     if not common:
-        return Detector("no_op", False, "not measured: no column in common with the original")
+        return Detector("no_op", None, "not measured: no column in common with the original")
     changed = [name for name in common if not _equal(model[name], original[name])]
     if changed:
         return Detector("no_op", False, f"{', '.join(changed)} on forget differ from the original's")
@@ -60,7 +60,7 @@ def collapse(model: Any, original: Any) -> Detector:
         Fired if the mean fell below half of the original's or a value is not finite.
     """
     if model is None or original is None:
-        return Detector("collapse", False, "not measured: the target grants no log-probabilities")
+        return Detector("collapse", None, "not measured: the target grants no log-probabilities")
     model, original = np.asarray(model, dtype=float), np.asarray(original, dtype=float)
     broken = int((~np.isfinite(model) & np.isfinite(original)).sum())
     if broken:
@@ -105,7 +105,9 @@ def _excess(name: str, test: Any, what: str, texts: Mapping[str, tuple[Any, Any]
         now, before = _share(model, test), _share(original, test)
         fired |= now - before > EXCESS
         details.append(f"{now:.0%} of the texts on {role} {what}, the original's {before:.0%}")
-    return Detector(name, fired, "; ".join(details) or "not measured: there are no generated texts")
+    if not details:
+        return Detector(name, None, "not measured: there are no generated texts")
+    return Detector(name, fired, "; ".join(details))
 
 
 def gibberish(texts: Mapping[str, tuple[Sequence[str] | None, Sequence[str] | None]]) -> Detector:

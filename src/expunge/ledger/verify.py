@@ -78,7 +78,8 @@ class Verification:
         elif self.root is not None:
             total = len(self.checked) + len(self.changed) + len(self.missing)
             lines.append(f"{len(self.checked)} of {total} files below {self.root} match")
-        return [*lines, "verified" if self.ok else "NOT verified"]
+        found = "the signature is verified, the files are not" if self.unchecked else "verified"
+        return [*lines, found if self.ok else "NOT verified"]
 
 
 def _read(path: Path) -> bytes:
@@ -120,9 +121,9 @@ def _diagnose(payload: bytes) -> str:
 
 
 def _find_root(path: Path, files: Mapping[str, str]) -> Path | None:
-    """The parent or grandparent in which most files are; None if none is there."""
+    """The folder, of the certificate's own and the two above it, in which most files are; None if none is there."""
     here = path.parent.resolve()
-    places = (here.parent, here)
+    places = (here.parent, here, here.parent.parent)
     counts = [sum((place / name).exists() for name in files) for place in places]
     return places[counts.index(max(counts))] if max(counts) else None
 

@@ -14,7 +14,8 @@ def calibrated_ascent(logp: Tensor, n_tokens: Tensor, *, level: float) -> Tensor
     l = max(0, level - nll / n),  nll = -log p(y|x)
 
     Ascent without bound leaves forgotten answers far below never-seen ones, where a membership attack finds them from
-    the other side. The hinge stops each example at the level.
+    the other side. The hinge stops pushing an example once it is at the level; what the optimiser's momentum adds is
+    met by choosing a level below that of never-seen answers (see the method of the same name).
 
     Args:
         logp: (B,) nats. log-probability of each answer.

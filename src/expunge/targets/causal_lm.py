@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +21,7 @@ from expunge.data.collate import OnLong, Template
 from expunge.targets.model_facts import ModelFacts, facts_of
 
 CARD = "target.json"
+UNTOLD = ("architectures", "dtype", "torch_dtype", "transformers_version", "use_cache")
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".joblib", ".ckpt")
 
 
@@ -31,6 +33,23 @@ def weights_digest(model: Any) -> str:
         hasher.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
         hasher.update(tensor.view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
     return "sha256:" + hasher.hexdigest()
+
+
+def config_digest(model: Any) -> str:
+    """Digest over the architecture's settings, less what says only who wrote them."""
+    settings = json.loads(json.dumps(model.config.to_dict(), default=str))
+    return digest({key: value for key, value in settings.items() if key not in UNTOLD and not key.startswith("_")})
+
+
+def tokenizer_digest(tokenizer: Any) -> str:
+    """Digest over how text becomes tokens: the rules, the vocabulary, the end token and the chat template."""
+    rules = {}
+    if getattr(tokenizer, "backend_tokenizer", None) is not None:
+        rules = json.loads(tokenizer.backend_tokenizer.to_str())
+        # Set by each call that pads or truncates; the library does neither through the tokenizer.
+        rules = {key: value for key, value in rules.items() if key not in ("padding", "truncation")}
+    vocabulary = sorted(tokenizer.get_vocab().items())
+    return digest([rules, vocabulary, tokenizer.eos_token_id, tokenizer.chat_template or ""])
 
 
 @dataclass(frozen=True)
@@ -66,9 +85,8 @@ class CausalLM:
         return sum(p.numel() for p in self.model.parameters())
 
     def digest(self) -> str:
-        """Digest over weights, vocabulary and chat template."""
-        vocabulary = digest(sorted(self.tokenizer.get_vocab().items()))
-        return digest([weights_digest(self.model), vocabulary, self.tokenizer.chat_template or ""])
+        """Digest over the weights and over everything else that decides what the model says."""
+        return digest([weights_digest(self.model), config_digest(self.model), tokenizer_digest(self.tokenizer)])
 
     def oracle(self, access: Access) -> Oracle:
         """A handle; open weights grant every flag but those of a store."""

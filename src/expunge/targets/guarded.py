@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+import secrets
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,12 +24,14 @@ class GuardedTarget:
         system: system message put before every conversation.
         blocked: names that must not be spoken about.
         refusal: what is said instead.
+        salt: hex; keeps the digest from telling who is blocked.
     """
 
     inner: Any
     system: str
     blocked: tuple[str, ...]
     refusal: str
+    salt: str = field(default_factory=lambda: secrets.token_hex(16))
     kind: Literal["overlay"] = "overlay"
 
     def __post_init__(self) -> None:
@@ -45,7 +48,9 @@ class GuardedTarget:
     @property
     def provenance(self) -> Provenance:
         """Guarded: what lies below and by what policy."""
-        return Guarded(inner=self.inner.digest(), policy=digest([self.system, sorted(self.blocked), self.refusal]))
+        return Guarded(
+            inner=self.inner.digest(), policy=digest([self.salt, self.system, sorted(self.blocked), self.refusal])
+        )
 
     def digest(self) -> str:
         """Digest of the target below and of the guard."""
@@ -58,6 +63,6 @@ class GuardedTarget:
     def save(self, path: Path) -> Manifest:
         """Write the guard alone; the target below is saved where it always was."""
         with replace_folder(Path(path)) as folder:
-            guard = {"system": self.system, "blocked": list(self.blocked), "refusal": self.refusal}
+            guard = {"system": self.system, "blocked": list(self.blocked), "refusal": self.refusal, "salt": self.salt}
             write_json(folder / "target.json", {"kind": self.kind, "digest": self.digest(), "guard": guard})
         return Manifest((entry(Path(path), Path(path) / "target.json", personal=True),))

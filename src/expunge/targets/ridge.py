@@ -71,16 +71,18 @@ class RidgeLearner:
         A: (d, d).
         c: (d, m).
         ids: records that are in the sums.
+        salt: hex; keeps the digest from telling who is in the sums.
     """
 
     features: BagOfWords
     A: F
     c: F
     ids: frozenset[str]
+    salt: str = ""
     kind: Literal["learner"] = "learner"
 
     @classmethod
-    def fit(cls, features: BagOfWords, examples: Sequence[Example], *, penalty: float) -> RidgeLearner:
+    def fit(cls, features: BagOfWords, examples: Sequence[Example], *, penalty: float, salt: str = "") -> RidgeLearner:
         """Sum over examples.
 
         Raises:
@@ -92,7 +94,7 @@ class RidgeLearner:
         _check_once(examples)
         X, Y = features.rows(examples)
         A = X.T @ X + penalty * np.eye(X.shape[1])
-        return cls(features, A, X.T @ Y, frozenset(e.record_id for e in examples))
+        return cls(features, A, X.T @ Y, frozenset(e.record_id for e in examples), salt)
 
     @property
     def coefficients(self) -> F:
@@ -113,7 +115,7 @@ class RidgeLearner:
             raise StoreError(f"record {unknown[0]!r} is not in this learner", why=f"{len(unknown)} such records")
         X, Y = self.features.rows(examples)
         left = self.ids - {e.record_id for e in examples}
-        return RidgeLearner(self.features, self.A - X.T @ X, self.c - X.T @ Y, left)
+        return RidgeLearner(self.features, self.A - X.T @ X, self.c - X.T @ Y, left, self.salt)
 
     @property
     def provenance(self) -> Provenance:
@@ -122,7 +124,7 @@ class RidgeLearner:
 
     def digest(self) -> str:
         """Digest over the sums and the ids."""
-        return digest([digest_bytes(self.A.tobytes()), digest_bytes(self.c.tobytes()), sorted(self.ids)])
+        return digest([self.salt, digest_bytes(self.A.tobytes()), digest_bytes(self.c.tobytes()), sorted(self.ids)])
 
     def oracle(self, access: Access) -> Oracle:
         """A handle that grants the weights."""

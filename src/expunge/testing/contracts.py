@@ -175,8 +175,8 @@ def _check_weights(statistic: Statistic, scores: Mapping[Key, Any], counts: Mapp
 def check_attack(attack: Any) -> None:
     """Declares its access and refuses less; gives one row a probed record; leaves the attacked model as it was."""
     name = type(attack).__name__
-    access = getattr(attack, "access", None)
-    hold(isinstance(access, Access) and bool(access), f"{name} declares no access", "set access = Access....")
+    access = getattr(attack, "access", None) or Access.NONE
+    hold(bool(access), f"{name} declares no access", "set access = Access....")
     for method in ("run", "digest"):
         hold(callable(getattr(attack, method, None)), f"{name} has no {method}()")
     hold(is_digest(attack.digest()) and attack.digest() == attack.digest(), f"{name}.digest() is no digest")
@@ -217,7 +217,7 @@ def check_method(method: Any, *, target: Any = None, seed: int = 0) -> None:
         seed: of that run.
     """
     name = str(getattr(method, "name", type(method).__name__))
-    hold(dataclasses.is_dataclass(method) and not isinstance(method, type), f"{name} is not an instance of a dataclass")
+    hold(hasattr(type(method), "__dataclass_fields__"), f"{name} is not an instance of a dataclass")
     for field in ("name", "version", "claim", "needs"):
         hold(hasattr(method, field), f"{name} does not say its {field}")
     hold(isinstance(method.claim, Guarantee), f"{name} claims {method.claim!r}, which is no guarantee")
@@ -312,8 +312,10 @@ def check_policy(policy: Policy) -> None:
         rest = good.comparisons[:place] + good.comparisons[place + 1 :]
         short = dataclasses.replace(good, comparisons=rest)
         hold(judge(policy, short).status != "earned", f"{name} is earned without {attacks[place]}")
-    alarmed = dataclasses.replace(good, detectors=(Detector("no_op", fired=True),))
-    hold(judge(policy, alarmed).status != "earned", f"{name} is earned although a detector fired")
+    hold(bool(policy.detectors), f"{name} asks for no detector")
+    for fired in (True, None):
+        alarmed = dataclasses.replace(good, detectors=tuple(Detector(d, fired) for d in policy.detectors))
+        hold(judge(policy, alarmed).status != "earned", f"{name} is earned although a detector fired or could not run")
     unknown = dataclasses.replace(good, utility=None)
     hold(judge(policy, unknown).status != "earned", f"{name} is earned without a measurement of utility")
 
@@ -324,4 +326,5 @@ def _perfect(policy: Policy) -> Assessment:
         return Comparison(criterion.attack, none, Estimate(1.5 * policy.positive_control * criterion.margin, 0, 1))
 
     utility = Estimate(1.0, 1.0, 1.0, policy.level)
-    return Assessment(tuple(map(compared, policy.criteria)), utility, (Detector("no_op", False),))
+    detectors = tuple(Detector(name, fired=False) for name in policy.detectors)
+    return Assessment(tuple(map(compared, policy.criteria)), utility, detectors)

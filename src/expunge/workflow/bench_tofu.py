@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from expunge.core.canonical import digest_file, digest_folder
 from expunge.core.training import Training
+from expunge.data.corpora.tofu import FILES
 from expunge.workflow.run import require_extra, walk_once
 
 METHODS = ("grad_ascent", "grad_diff", "npo", "calibrated_ascent")
@@ -36,7 +38,10 @@ def bench_tofu(
         TargetError: the model cannot be loaded.
     """
     require_extra("expunge bench tofu")
-    identity = ["bench tofu", str(data), model, authors, forget, list(methods), seed]
+    place = Path(model)
+    base = digest_folder(place) if place.is_dir() else model
+    files = {name: digest_file(data / f"{name}.json") for name in FILES}
+    identity = ["bench tofu", files, base, authors, forget, list(methods), seed]
     return walk_once(out, identity, lambda: _walk(out, data, model, authors, forget, methods, seed))
 
 
@@ -58,7 +63,6 @@ def _walk(out: Path, data: Path, model: str, authors: int, forget: int, names: t
         policy=policies.get("research_tofu"),
         budget=default_budget(),
         basis="benchmark",
-        max_new_tokens=96,
         seed=seed,
         facts={"model": Path(model).name},
     )

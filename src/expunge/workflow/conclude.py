@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,9 @@ from expunge.ledger.home import home
 from expunge.ledger.keys import Signer, ensure_key
 from expunge.ledger.trust import trust
 from expunge.workflow.road import ORIGINAL, REFERENCE, SECOND, Walk
-from expunge.workflow.stages import threads, versions
+from expunge.workflow.stages import versions
 
-PUBLIC = ("evidence.json", "plan.json", "report.html", "summary.json", "table.txt", "certificates")
+PUBLIC = ("evidence.json", "plan.json", "report.html", "summary.json", "table.txt", "certificates", NAME, "done.json")
 TABLES = {ORIGINAL: "original", REFERENCE: "reference", SECOND: "second"}
 ALONE = ("guarantee", "seconds", "ratio_to_retraining")
 HEADS = {
@@ -134,7 +135,7 @@ class Conclusion:
                 "name": road.name,
                 "title": road.title,
                 "policy": road.policy.name,
-                "threads": threads(),
+                "threads": road.threads,
                 "versions": versions(),
                 "corpus": people,
                 "bounds": self.bounds(),
@@ -158,13 +159,18 @@ class Conclusion:
     def certificates(self, residue: tuple[Residue, ...]) -> dict[str, Certificate]:
         """One certificate a method, the retrained model's included."""
         found: dict[str, Certificate] = {}
+        told = {
+            "attacks": {name: attack.settings() for name, attack in self.road.budget.items()},
+            "retrained is": _digest(self.walk, REFERENCE),
+            "second_reference is": _digest(self.walk, SECOND),
+        }
         for key, outcome in self.walk.outcomes.items():
             if key == SECOND:
                 continue
             a = self.assessed[key]
             found[key] = issue(
                 self.walk.request,
-                outcome,
+                replace(outcome, notes={**outcome.notes, **told}),
                 evidence=a.measurements,
                 policy=self.road.policy,
                 assessment=a.assessment,
@@ -201,7 +207,7 @@ def residue_below(out: Path) -> tuple[Residue, ...]:
         ".stages": "digests of the stages",
     }
     names = sorted({p.relative_to(out).parts[0] for p in out.rglob("*") if p.is_file()})
-    personal = [n for n in names if n not in (*PUBLIC, NAME, ".stages", "done.json")]
+    personal = [n for n in names if n not in PUBLIC]
     return tuple(Residue(name, why.get(name, "a model made by this run")) for name in personal)
 
 
@@ -213,7 +219,7 @@ def manifest_of(out: Path) -> Manifest:
 
     def listed(path: Path) -> Entry:
         top = path.relative_to(out).parts[0]
-        return entry(out, path, personal=top not in (*PUBLIC, ".stages"))
+        return entry(out, path, personal=top not in PUBLIC)
 
     return Manifest(tuple(listed(path) for path in files))
 
@@ -233,7 +239,8 @@ def write_all(conclusion: Conclusion, ridge: Mapping[str, Any], ridge_outcome: A
     signer = ensure_key(home())
     trust(home(), signer.public, "this installation")
     certificates = conclusion.certificates(residue_below(out))
-    shared = {"original": out / ORIGINAL, "evidence": out / "evidence.json", "plan": out / "plan.json"}
+    shared = {name: out / name for name in (ORIGINAL, REFERENCE, SECOND, "evidence.json", "plan.json")}
+    shared |= {f"scores of {key}": out / "scores" / key for key in (ORIGINAL, REFERENCE, SECOND)}
     for key, certificate in certificates.items():
         artefacts = {**shared, "result": out / key, "scores": out / "scores" / key}
         _certify(certificate, artefacts, out, key, signer)

@@ -96,7 +96,9 @@ def _walk(out: Path, seed: int) -> str:
     walk.train()
     walk.forget()
     features = features_for(walk.road.corpus, tuple(vocabulary()))
-    outcome, line = ridge_line(walk.road.corpus.of(*LEARNED), walk.selection, features, out / "ridge")
+    outcome, line = ridge_line(
+        walk.road.corpus.of(*LEARNED), walk.selection, features, out / "ridge", salt=walk.request.salt
+    )
     # Timed once: a road walked again must not change a byte.
     line = walk.stages.do("ridge", {"before": line["before"], "refit": line["refit"]}, ["ridge"], lambda: line)
     return write_all(Conclusion(walk, walk.measure()), line, outcome)

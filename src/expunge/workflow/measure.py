@@ -47,13 +47,17 @@ def columns_for(scores: Sequence[str], access: Access) -> list[str]:
     return [c for c in needs if COLUMNS[split(c)[0]].source != "score" or Access.LOGPROBS in access]
 
 
-def score_tables(oracle: Oracle, selection: Selection, *, max_new_tokens: int) -> dict[str, Table]:
+def longest_answer(oracle: Oracle, examples: Examples) -> int:
+    """Tokens of the longest answer, the end token included: what a generated answer may take."""
+    return max(item.n_scored for item in oracle.target.template.encode_all(examples))
+
+
+def score_tables(oracle: Oracle, selection: Selection) -> dict[str, Table]:
     """One table a role, with the columns that the role's scores need.
 
     Args:
         oracle: what it does not grant is left out.
         selection: the examples.
-        max_new_tokens: tokens after which a generated answer is cut.
     """
     from expunge.engine.generate import generate
     from expunge.engine.score import score
@@ -68,7 +72,7 @@ def score_tables(oracle: Oracle, selection: Selection, *, max_new_tokens: int) -
             table["text"] = [example.answer for example in examples]
         if "generated" in columns:
             questions = [example.question for example in examples]
-            table["generated"] = generate(oracle, questions, max_new_tokens=max_new_tokens)
+            table["generated"] = generate(oracle, questions, max_new_tokens=longest_answer(oracle, examples))
         tables[role] = table
     return tables
 

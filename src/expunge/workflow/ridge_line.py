@@ -24,7 +24,7 @@ def features_for(corpus: Examples, vocabulary: tuple[str, ...]) -> Any:
 
 
 def ridge_line(
-    learned: Examples, selection: Selection, features: Any, out: Path
+    learned: Examples, selection: Selection, features: Any, out: Path, *, salt: str
 ) -> tuple[Outcome[Any], dict[str, Any]]:
     """Delete the forget set from a ridge classifier of relations, and compare with a refit on the rest.
 
@@ -33,20 +33,20 @@ def ridge_line(
         selection: what is forgotten; all of it must have been learned.
         features: made by ``features_for``.
         out: folder for the learner after deletion.
+        salt: hex; keeps digests from telling who was in the sums.
 
     Returns:
         The outcome, whose replay holds the refit's digest and the largest coefficient difference to it, and the line
         as the evidence file holds it.
     """
-    from expunge.core.canonical import digest
     from expunge.core.earning import earn
     from expunge.methods.exact.ridge import ridge
     from expunge.targets.ridge import RidgeLearner
 
-    learner = RidgeLearner.fit(features, learned.items, penalty=PENALTY)
+    learner = RidgeLearner.fit(features, learned.items, penalty=PENALTY, salt=salt)
     rest = [e for e in learned if e.record_id not in set(selection.forget.ids)]
     outcome = ridge.unlearn(learner, selection, seed=0)
-    refit = RidgeLearner.fit(features, rest, penalty=PENALTY)
+    refit = RidgeLearner.fit(features, rest, penalty=PENALTY, salt=salt)
     distance = float(abs(outcome.target.coefficients - refit.coefficients).max())
     delete, again = [], []
     for _ in range(ROUNDS):
@@ -57,7 +57,7 @@ def ridge_line(
         delete.append(middle - started)
         again.append(time.perf_counter() - middle)
     after = outcome.target.digest()
-    replay = Replay(outcome.before, after, digest(sorted(outcome.target.ids)), refit.digest(), distance)
+    replay = Replay(outcome.before, after, outcome.replay.data if outcome.replay else "", refit.digest(), distance)
     outcome.target.save(out)
     earned = earn(outcome.claim, evidence=(replay,), before=outcome.before, after=after)
     line = {

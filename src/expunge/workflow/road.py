@@ -25,10 +25,11 @@ from expunge.data.jsonl import dump_examples
 from expunge.data.memory import MemoryStore
 from expunge.evaluation.score_table import load_tables, save_tables
 from expunge.scoping.resolve import resolve
-from expunge.workflow.measure import attack_tables, score_tables
+from expunge.workflow.measure import SCORES, attack_tables, columns_for, score_tables, scores_of
 from expunge.workflow.saved import Saved
-from expunge.workflow.stages import TRAINING_CODE, Stages, code_digest, threads, versions
+from expunge.workflow.stages import TRAINING_CODE, Stages, code_digest, versions
 
+SCORING = ("evaluation", "workflow")
 ORIGINAL, REFERENCE, SECOND = "original", "retrained", "second_reference"
 
 
@@ -46,9 +47,9 @@ class Road:
         policy: judged by.
         budget: attack name -> attack.
         basis: ground of the request.
-        max_new_tokens: of generated answers.
         seed: the original's; the references take the next two.
         facts: more about the run, for the report.
+        threads: that the models' size makes the engine use.
     """
 
     name: str
@@ -60,9 +61,9 @@ class Road:
     policy: Policy
     budget: Mapping[str, Any]
     basis: str
-    max_new_tokens: int = 24
     seed: int = 0
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    threads: int = 1
 
     @property
     def labels(self) -> dict[str, str]:
@@ -85,7 +86,7 @@ class Walk:
 
     def __init__(self, road: Road, out: Path) -> None:
         self.road, self.out = road, out
-        facts = {"versions": versions(), "threads": threads(), "seed": road.seed}
+        facts = {"versions": versions(), "threads": road.threads, "seed": road.seed}
         self.stages = Stages(out, digest({**facts, "code": code_digest(*TRAINING_CODE)}))
         self.store = MemoryStore(road.corpus)
         self.request = self._request()
@@ -118,7 +119,7 @@ class Walk:
                 "recipe": self.road.recipe.digest(),
                 "attacks": {key: attack.digest() for key, attack in self.road.budget.items()},
                 "seeds": {"original": self.road.seed, "reference": self.road.seed + 1, "second": self.road.seed + 2},
-                "data": self.store.digest(),
+                "data": digest([self.request.salt, self.store.digest()]),
                 "request": self.request.commitment,
             },
         )
@@ -208,11 +209,12 @@ class Walk:
 
         def build() -> None:
             oracle = target.oracle(Access.all())
-            found = score_tables(oracle, self.selection, max_new_tokens=self.road.max_new_tokens)
+            found = score_tables(oracle, self.selection)
             found |= attack_tables(oracle, self.selection, self.road.budget, seed=self.road.seed)
             save_tables(self.out / folder, found)
 
         attacks = {name: attack.digest() for name, attack in self.road.budget.items()}
         inputs = {"target": target.digest(), "data": self.store.digest(), "attacks": attacks, "seed": self.road.seed}
-        self.stages.do(f"scores-{key}", {**inputs, "tokens": self.road.max_new_tokens}, [folder], build)
+        columns = {role: columns_for(scores_of(role), Access.all()) for role in SCORES}
+        self.stages.do(f"scores-{key}", {**inputs, "columns": columns, "code": code_digest(*SCORING)}, [folder], build)
         return load_tables(self.out / folder)

@@ -16,7 +16,7 @@ from expunge.core.manifest import NAME, Manifest
 from expunge.ledger.home import home
 from expunge.ledger.keys import ensure_key
 from expunge.ledger.trust import trust
-from expunge.workflow.stages import code_digest, threads, versions
+from expunge.workflow.stages import code_digest, versions
 
 DONE = "done.json"
 PARTS = ("torch", "transformers", "accelerate", "safetensors", "scipy", "rouge_score")
@@ -103,7 +103,7 @@ def walk_once(out: Path, identity: Any, walk: Callable[[], str]) -> str:
     with locked(out):
         signer = ensure_key(home())
         trust(home(), signer.public, "this installation")
-        key = digest([identity, code_digest(), versions(), threads(), signer.keyid])
+        key = digest([identity, code_digest(), versions(), signer.keyid])
         if _stands(out, key):
             return (out / "table.txt").read_text()
         (out / DONE).unlink(missing_ok=True)

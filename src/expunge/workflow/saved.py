@@ -18,8 +18,12 @@ def guard_before(path: Path, inner: Any) -> Any:
     """The guard that a folder holds, before a loaded target."""
     from expunge.targets.guarded import GuardedTarget
 
-    guard = read_json(path / CARD)["guard"]
-    return GuardedTarget(inner, guard["system"], tuple(guard["blocked"]), guard["refusal"])
+    card = read_json(path / CARD)
+    guard = card["guard"]
+    guarded = GuardedTarget(inner, guard["system"], tuple(guard["blocked"]), guard["refusal"], guard["salt"])
+    if guarded.digest() != card["digest"]:
+        raise TargetError(f"the guard in {path} changed since it was saved", why="its digest differs from its card's")
+    return guarded
 
 
 class Saved:

@@ -113,7 +113,6 @@ def prepare(paths: Paths, method: str, out: Path, settings: Mapping[str, Any]) -
 def _check_free(out: Path) -> None:
     """Raise unless the folder is new, empty, or holds what a killed run left."""
     if (out / CARD).exists() and (out / NAME).exists():
-        shutil.rmtree(out / WORK, ignore_errors=True)
         raise ConfigError(f"{out} already holds a result", next="Choose another --out, or remove the folder")
     if out.is_dir() and not (out / WORK).exists() and any(out.iterdir()):
         raise ConfigError(f"{out} holds other files", next="Choose an empty folder, or a name that is not taken")
@@ -217,7 +216,7 @@ def write_manifest(out: Path) -> None:
     """List every file of the folder; data, request and models hold personal data."""
     skipped = (NAME, WORK)
     files = sorted(p for p in out.rglob("*") if p.is_file() and p.relative_to(out).parts[0] not in skipped)
-    public = (CARD, FOUND, CERTIFICATES)
+    public = (FOUND, CERTIFICATES)
     entries = (entry(out, p, personal=p.relative_to(out).parts[0] not in public) for p in files)
     Manifest(tuple(entries)).write(out)
 
@@ -314,8 +313,11 @@ def evaluate_folder(out: Path, *, policy: str, reference: str, second: str | Non
     with locked(out):
         outcome = read_outcome(out, ignoring=(FOUND,))
         found = evaluate(outcome, policy=rule, **models, seed=seed)
+        earlier = int(read_json(out / FOUND).get("attempts", 0)) if (out / FOUND).is_file() else 0
         body = {
             "policy": policy,
+            "attempts": earlier + 1,
+            "references": {name: model.digest() for name, model in models.items() if model is not None},
             "cells": found.assessed.cells,
             "assessment": TypeAdapter(Assessment).dump_python(found.assessed.assessment, mode="json"),
             "measurements": [TypeAdapter(Measurement).dump_python(m, mode="json") for m in found.assessed.measurements],
@@ -348,9 +350,15 @@ def certify_folder(out: Path) -> tuple[Certificate, Path]:
                     "assessment": TypeAdapter(Assessment).validate_python(body["assessment"]),
                     "evidence": tuple(TypeAdapter(Measurement).validate_python(m) for m in body["measurements"]),
                 }
+                told = {name: body[name] for name in ("attempts", "references")}
+                outcome = replace(outcome, notes={**outcome.notes, "evaluation": told})
             except (KeyError, ValidationError) as error:
                 raise EvidenceError(f"{out / FOUND} is malformed", why=str(error)[:200]) from error
         residue = [Residue(name, why) for name, why in RESIDUE if (out / name).exists()]
+        residue += [
+            Residue("the original model", "it was left as it is"),
+            Residue("the files that were read", "so were they"),
+        ]
         certificate = issue(request, outcome, residue=residue, **known)
         signer = ensure_key(home())
         trust(home(), signer.public, "this installation")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from expunge.core.access import Access
-from expunge.core.certificate import Certificate, issue
+from expunge.core.certificate import Certificate, Residue, issue
 from expunge.core.errors import EvidenceError, TargetError
+from expunge.core.manifest import NAME, Manifest
 from expunge.core.outcome import Outcome, Overlay
 from expunge.core.policy import Policy, Verdict, judge
 from expunge.core.registry import policies
@@ -68,10 +69,26 @@ def adopt(source: str | Path) -> Any:
     require_extra("adopt")
     path = Path(source)
     if (path / CARD).is_file():
+        _check_manifest(path)
         return Saved(path).target
     from expunge.targets.causal_lm import load_causal_lm
 
     return load_causal_lm(source)
+
+
+def _check_manifest(path: Path) -> None:
+    """Raise where the run that wrote a folder lists other bytes for it than are there.
+
+    Raises:
+        TargetError: names the first file that changed.
+    """
+    run = path.resolve().parent
+    if not (run / NAME).is_file():
+        return
+    prefix = f"{path.resolve().name}/"
+    changed = [name for name in Manifest.read(run).changed(run) if name.startswith(prefix)]
+    if changed:
+        raise TargetError(f"{run / changed[0]} changed since the run wrote it", why=f"{NAME} lists another digest")
 
 
 def unlearn(
@@ -126,7 +143,6 @@ def evaluate(
     policy: str | Policy = "research-tofu",
     reference: Any,
     second: Any = None,
-    max_new_tokens: int = 24,
     seed: int = 0,
 ) -> Evaluated:
     """Measure a result against models that never knew, and judge it.
@@ -137,7 +153,6 @@ def evaluate(
         reference: a target, or the folder of one, trained without the forgotten records.
         second: another such model with another seed: the ceiling. Without it a criterion that reads the distance
             between two references is not measured, and nothing can be earned.
-        max_new_tokens: of generated answers.
         seed: of attacks and resampling.
 
     Raises:
@@ -158,7 +173,7 @@ def evaluate(
     skipped: dict[str, str] = {}
     for name, model in models.items():
         oracle = model.oracle(Access.all())
-        tables[name] = score_tables(oracle, outcome.selection, max_new_tokens=max_new_tokens)
+        tables[name] = score_tables(oracle, outcome.selection)
         for attack in budget:
             try:
                 tables[name] |= attack_tables(oracle, outcome.selection, {attack: budget[attack]}, seed=seed)
@@ -193,13 +208,16 @@ def _check_apart(digests: Mapping[str, str]) -> None:
                 )
 
 
-def certify(request: Request, outcome: Outcome[Any] | Overlay[Any], evidence: Evaluated) -> Certificate:
+def certify(
+    request: Request, outcome: Outcome[Any] | Overlay[Any], evidence: Evaluated, *, residue: Sequence[Residue] = ()
+) -> Certificate:
     """State what was asked, done, measured and earned. Signs nothing; see ``ledger.certify.write_certificate``.
 
     Args:
         request: only its public part enters.
         outcome: of ``unlearn``.
         evidence: of ``evaluate``. It may lower the outcome's claim, never raise it.
+        residue: where the data still lives beside the original model, which is always named.
     """
     return issue(
         request,
@@ -207,4 +225,5 @@ def certify(request: Request, outcome: Outcome[Any] | Overlay[Any], evidence: Ev
         evidence=evidence.assessed.measurements,
         policy=evidence.policy,
         assessment=evidence.assessed.assessment,
+        residue=(Residue("the original model", "it was left as it is"), *residue),
     )

@@ -13,6 +13,7 @@ from expunge.core.example import Example, Examples
 from expunge.data.jsonl import to_example
 
 PER_AUTHOR = 20
+FILES = ("full_perturbed", "holdout10", "world_facts_perturbed")
 
 
 def _rows(folder: Path, name: str) -> list[Mapping[str, Any]]:
@@ -20,7 +21,7 @@ def _rows(folder: Path, name: str) -> list[Mapping[str, Any]]:
     if not file.is_file():
         raise StoreError(
             f"{folder} lacks {file.name}",
-            why="the road needs full_perturbed.json, holdout10.json and world_facts_perturbed.json",
+            why=f"the road needs {', '.join(FILES)}",
             next="Point --data at a folder with TOFU's files, one JSON array each",
         )
     rows = read_json(file)

@@ -37,7 +37,7 @@ def never_seen_level(context: Any, *, scale: float) -> float:
         raise ConfigError(
             "calibrated ascent needs examples that were never seen",
             why="its level is that of their answers",
-            next="Give records of the role validation or holdout (--holdout), or set level to a number",
+            next="Give records that no model saw (--validation), or set level to a number",
         )
     average = np.array([-float(sum(row)) / len(row) for row in rows])
     return scale * float(average.mean())

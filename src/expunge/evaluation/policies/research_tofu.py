@@ -1,4 +1,10 @@
-"""The policy for research on TOFU-like question answering: forgotten answers must look as if they were never seen."""
+"""The policy for research on TOFU-like question answering: forgotten answers must look as if they were never seen.
+
+The first criterion compares two distances that are both bounded below by 0, and a resampled distance is biased upwards
+in both. Its test is therefore not exact: by simulation (20 or 48 subjects, 6 questions each, 500 resamples) a model
+whose true distance is at the margin of 0.15 earns it in 20 to 30 % of runs instead of 5 %, one at 0.20 in 0 to 3 %, and
+one that never knew in at least 93 %. Read the margin as about 0.2.
+"""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from expunge.core.canonical import digest
+from expunge.core.errors import ScopeError
 from expunge.core.guarantee import Guarantee, Suppressed
 from expunge.core.outcome import Cost, Overlay
 from expunge.core.provenance import Plain
@@ -48,10 +49,19 @@ class PromptFilter:
 
         Raises:
             ClaimError: the target does not generate text.
+            ScopeError: no forgotten record says the name of its subject.
         """
         require_kind(self.name, ("causal_lm", "chat"), target)
         started = time.perf_counter()
-        blocked = tuple(sorted(set(selection.forget.subjects)))
+        texts = [f"{e.question} {e.answer}".lower() for e in selection.forget]
+        named = {s for s in selection.forget.subjects if any(s.lower() in text for text in texts)}
+        if not named:
+            raise ScopeError(
+                "prompt_filter finds no name to block",
+                why="no forgotten record says the name of its subject",
+                next="Give the records a column subject that holds the name as the texts write it",
+            )
+        blocked = tuple(sorted(named))
         guarded = GuardedTarget(target, self.system, blocked, self.refusal)
         return Overlay(
             target=guarded,

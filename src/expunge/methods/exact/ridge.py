@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from expunge.core.canonical import digest
 from expunge.core.evidence import Replay
+from expunge.core.example import Examples
 from expunge.core.guarantee import Exact, Guarantee
 from expunge.core.outcome import Cost, Outcome
 from expunge.core.provenance import Statistics
 from expunge.core.selection import Selection
 from expunge.methods.provenance_check import require_kind, require_provenance
+
+
+def _kept_digest(selection: Selection, ids: Collection[str]) -> str:
+    """Digest of the records that are left, or of their ids where the selection does not hold them all."""
+    kept = Examples(e for e in selection.retain if e.record_id in ids)
+    return kept.digest() if len(kept) == len(ids) else digest(sorted(ids))
 
 
 @dataclass(frozen=True)
@@ -53,7 +61,7 @@ class Ridge:
         started = time.perf_counter()
         before = target.digest()
         after = target.unlearn(tuple(selection.forget))
-        replay = Replay(before=before, after=after.digest(), data=digest(sorted(after.ids)))
+        replay = Replay(before=before, after=after.digest(), data=_kept_digest(selection, after.ids))
         return Outcome(
             target=after,
             before=before,

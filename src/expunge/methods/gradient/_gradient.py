@@ -77,7 +77,7 @@ class Gradient:
 
     def digest(self) -> str:
         """Digest of the method with all its settings."""
-        return digest([self.name, self.version, as_loss(self.loss), self.training, self.stop])
+        return digest([self.name, self.version, as_loss(self.loss), self.training, self.stop, self.policy])
 
     def unlearn(self, target: Any, selection: Selection, *, seed: int, workdir: Path | None = None) -> Outcome[Any]:
         """Return a target with changed weights; the given one stays as it is.
@@ -110,7 +110,7 @@ class Gradient:
             stop=self.stop,
             workdir=workdir,
         )
-        cost = Cost(time.perf_counter() - started, done.steps, done.tokens)
+        cost = Cost(max(done.seconds, time.perf_counter() - started), done.steps, done.tokens)
         return Outcome(
             target=changed,
             before=before,
@@ -121,5 +121,11 @@ class Gradient:
             original=target,
             seed=seed,
             cost=cost,
-            notes={"constants": done.constants, "last": done.last, "stopped": done.stopped},
+            notes={
+                "constants": done.constants,
+                "calibrated_on": ("validation" if selection.validation else "holdout") if done.constants else "nothing",
+                "last": done.last,
+                "stopped": done.stopped,
+                "truncated_tokens": done.truncated,
+            },
         )

@@ -6,7 +6,7 @@ from expunge.objectives.calibrated_ascent import calibrated_ascent as rise_to
 from expunge.objectives.nll import nll
 
 calibrated_ascent = Gradient(
-    loss=rise_to.bind(level=constant("never_seen_level", scale=0.5)) + 1.0 * nll.bind().on("retain"),
+    loss=rise_to.bind(level=constant("never_seen_level", scale=0.58)) + 1.0 * nll.bind().on("retain"),
     lr=4e-3,
     steps=150,
     batch_size=24,
@@ -16,6 +16,6 @@ calibrated_ascent = Gradient(
     decay="linear",
     weight_decay=0.5,
     name="calibrated_ascent",
-    tuned=(("scale", 0.45, 0.55), ("steps", 120, 150)),
+    tuned=(("scale", 0.5, 0.66), ("steps", 120, 150)),
     source="this project",
 )

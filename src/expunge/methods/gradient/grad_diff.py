@@ -7,7 +7,7 @@ from expunge.objectives.nll import nll
 grad_diff = Gradient(
     loss=ascend.bind() + 10.0 * nll.bind().on("retain"),
     lr=3e-3,
-    steps=85,
+    steps=90,
     batch_size=24,
     retain_batch_size=32,
     betas=(0.9, 0.98),
@@ -15,6 +15,6 @@ grad_diff = Gradient(
     decay="linear",
     weight_decay=0.5,
     name="grad_diff",
-    tuned=(("retain weight", 5, 10), ("steps", 70, 100)),
+    tuned=(("retain weight", 5, 10), ("steps", 80, 100)),
     source="2401.06121, section 3.2",
 )

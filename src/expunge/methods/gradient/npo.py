@@ -5,7 +5,7 @@ from expunge.objectives.nll import nll
 from expunge.objectives.npo import npo as prefer_not
 
 npo = Gradient(
-    loss=prefer_not.bind(beta=0.46) + 1.0 * nll.bind().on("retain"),
+    loss=prefer_not.bind(beta=0.45) + 1.0 * nll.bind().on("retain"),
     lr=4e-3,
     steps=150,
     batch_size=24,
@@ -15,6 +15,6 @@ npo = Gradient(
     decay="linear",
     weight_decay=0.5,
     name="npo",
-    tuned=(("beta", 0.4, 0.6), ("steps", 120, 150)),
+    tuned=(("beta", 0.42, 0.48), ("steps", 120, 150)),
     source="2404.05868, equations 3 and 7",
 )
