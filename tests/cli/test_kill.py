@@ -104,3 +104,12 @@ def test_an_interrupted_unlearning_keeps_its_checkpoint(world, call, heard, monk
     assert read_json(tmp_path / "npo" / STATE)["step"] == 20
     assert call(*world.unlearn(tmp_path / "npo", *STEPS)).code == 0
     assert heard[0] == ("npo", 21)
+
+
+def test_a_kill_after_the_last_file_leaves_a_result_that_the_next_step_cleans(world, call, tmp_path):
+    out = tmp_path / "npo"
+    assert call(*world.unlearn(out, "--steps", "5")).code == 0
+    (out / ".work" / "checkpoint").mkdir(parents=True)
+    assert "already holds a result" in call(*world.unlearn(out, "--steps", "5")).err
+    assert call("certify", out).code == 0
+    assert hidden(out) == []

@@ -69,7 +69,7 @@ def test_the_manifest_lists_every_file_and_which_hold_personal_data(certified):
     listed = {e.path: e.contains_personal_data for e in Manifest.read(out).entries}
     assert set(listed) == set(tree(out)) - {"manifest.json"}
     assert Manifest.read(out).changed(out) == []
-    public = {"outcome.json", "assessment.json", "certificates/model.certificate.json"}
+    public = {"assessment.json", "certificates/model.certificate.json"}
     assert {path for path, personal in listed.items() if not personal} == public
 
 
@@ -84,10 +84,13 @@ def test_evaluate_prints_cells_findings_and_the_verdict(judged, world, call, tmp
     assert {f["criterion"] for f in as_json.json["findings"]} >= {"min_k_auc", "relearning", "utility"}
 
 
-def test_evaluating_again_changes_no_byte(result, world, call):
-    before = tree(result)
+def test_evaluating_again_finds_the_same_and_is_counted(result, world, call):
+    before, said = tree(result), read_json(result / "assessment.json")
     assert call(*world.evaluate(result)).code == 1
-    assert tree(result) == before
+    assert read_json(result / "assessment.json") == {**said, "attempts": said["attempts"] + 1}
+    after = tree(result)
+    assert {name for name in before if before[name] != after[name]} == {"assessment.json", "manifest.json"}
+    assert set(after) == set(before)
 
 
 def test_evaluate_exits_0_when_the_claim_is_earned(result, world, call, monkeypatch):

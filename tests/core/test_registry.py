@@ -179,7 +179,7 @@ def test_a_dropped_in_score_is_measured_and_can_be_named_in_a_policy(drop_in):
     assert "first_token" in scores_of("forget") and "first_token" in scores_of("holdout")
     selection = toy_selection()
     tables = {
-        name: score_tables(toy_model(seed=seed).oracle(Access.all()), selection, max_new_tokens=2)
+        name: score_tables(toy_model(seed=seed).oracle(Access.all()), selection)
         for seed, name in enumerate(("model", "reference", "second", "original"))
     }
     statistic, _ = attack_statistic("first_token")

@@ -69,6 +69,12 @@ def test_a_template_whose_prompt_is_no_prefix_is_refused():
         template(text=text).encode("r", QUESTION, ANSWER)
 
 
+@pytest.mark.parametrize("chat", [True, False])
+def test_an_answer_that_holds_the_end_token_is_refused(chat):
+    with pytest.raises(StoreError, match="holds the end token '<eos>'"):
+        template(chat=chat).encode("r", QUESTION, "Ana lives <eos> in Oslo.")
+
+
 def test_a_template_that_knows_no_system_role_is_named():
     text = "{{ raise_exception('no system role') if messages[0]['role'] == 'system' else '' }}"
     with pytest.raises(TargetError, match=r"cannot write a conversation of system, user.*no system role"):

@@ -118,12 +118,14 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one_whole(tmp_path,
     assert method.unlearn(target, toy_selection(), seed=1, workdir=tmp_path).target.digest() == want
 
 
-def test_a_checkpoint_can_be_dropped(tmp_path):
+def test_time_and_tokens_of_the_killed_process_are_counted(tmp_path, trained):
+    whole = short(npo).unlearn(trained, toy_selection(), seed=1)
     with pytest.raises(KeyboardInterrupt), killed_after(5):
-        short(npo).unlearn(toy_model(), toy_selection(), seed=1, workdir=tmp_path)
-    checkpoint.drop_checkpoint(tmp_path)
-    checkpoint.drop_checkpoint(tmp_path)
-    assert not list(tmp_path.iterdir())
+        short(npo).unlearn(trained, toy_selection(), seed=1, workdir=tmp_path)
+    spent = json.loads((tmp_path / checkpoint.FOLDER / "state.json").read_text())["seconds"]
+    resumed = short(npo).unlearn(trained, toy_selection(), seed=1, workdir=tmp_path)
+    assert resumed.cost.tokens == whole.cost.tokens and resumed.cost.steps == whole.cost.steps == 7
+    assert 0 < spent < resumed.cost.seconds
 
 
 def test_original_and_reference_are_bit_identical_when_made_twice():
@@ -188,12 +190,13 @@ def test_a_loss_that_is_no_number_names_the_step_and_spares_the_weights():
     assert all(torch.equal(a, b) for a, b in zip(weights, target.model.parameters(), strict=True))
 
 
-def test_a_gradient_that_is_no_number_spares_the_weights():
+@pytest.mark.parametrize("clip", [0.0, 1.0])
+def test_a_gradient_that_is_no_number_spares_the_weights(clip):
     target = toy_model()
     before = target.digest()
     for parameter in target.model.parameters():
         parameter.register_hook(lambda g: g * float("inf"))
     data = {"retain": toy_selection().retain}
     with pytest.raises(TargetError, match="gradient is not a number at step 1 of 5"):
-        loop.train(target, as_loss(nll.bind().on("retain")), data, Training(lr=1e-3, steps=5), seed=0)
+        loop.train(target, as_loss(nll.bind().on("retain")), data, Training(lr=1e-3, steps=5, clip=clip), seed=0)
     assert target.digest() == before

@@ -11,6 +11,7 @@ from expunge.data.collate import Template
 from expunge.engine import generate as generator
 from expunge.engine.generate import generate
 from expunge.engine.score import score
+from expunge.targets.causal_lm import CausalLM
 from expunge.testing.toy import toy_corpus, toy_model, toy_recipe, toy_selection, toy_store
 
 ARCHITECTURES = ("llama", "gpt2")
@@ -160,3 +161,26 @@ def test_the_hooks_of_an_oracle_wrap_the_prompt_and_filter_the_answer():
 def test_a_template_of_another_target_is_a_value():
     target = toy_model()
     assert target.template == Template(target.tokenizer, 48, "error")
+
+
+def test_a_prompt_without_room_for_an_answer_is_refused_or_loses_its_middle():
+    target = toy_model(seed=2)
+    long = "Where does Ana live " * 14
+    with pytest.raises(StoreError, match=r"a question is \d+ tokens long, the context holds 48"):
+        generate(target, ["Where does Ana live?", long], max_new_tokens=4)
+    cut = CausalLM(target.model, target.tokenizer, on_long="truncate")
+    whole = target.template.prompt_ids(long)
+    kept = [*whole[:23], *whole[-24:]]
+    assert len(whole) > 48
+    with torch.no_grad():
+        best = int(target.model(input_ids=torch.tensor([kept])).logits[0, -1].argmax())
+    want = target.tokenizer.decode([best], skip_special_tokens=True)
+    assert generate(cut, [long], max_new_tokens=4) == [want]
+
+
+def test_the_model_s_own_generation_settings_do_not_matter():
+    target = speaking("llama")
+    want = generate(target, ["Where does Ana live?"], max_new_tokens=6)
+    settings = target.model.generation_config
+    settings.do_sample, settings.temperature, settings.num_beams, settings.repetition_penalty = True, 9.0, 3, 5.0
+    assert generate(target, ["Where does Ana live?"], max_new_tokens=6) == want

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from expunge.core.access import Access, Oracle
 from expunge.core.errors import ConfigError, TargetError, UnknownName
 from expunge.core.example import Examples
-from expunge.core.objective import as_loss, constant
+from expunge.core.objective import as_loss, constant, objective
 from expunge.core.progress import listening
 from expunge.core.training import Stop, Training
 from expunge.engine.controls import never_seen_level
@@ -21,14 +21,15 @@ from expunge.engine.train import ControlContext, train
 from expunge.methods.gradient import calibrated_ascent as calibrated_method
 from expunge.metrics import probability
 from expunge.objectives import calibrated_ascent, grad_ascent, nll
+from expunge.targets.causal_lm import CausalLM
 from expunge.testing.toy import toy_model, toy_selection
 
 RETAIN = as_loss(nll.bind().on("retain"))
 
 
-def run(target, loss=RETAIN, stop=None, **settings):
+def run(target, loss=RETAIN, stop=None, retained=99, **settings):
     selection = toy_selection()
-    data = {"forget": selection.forget, "retain": selection.retain, "never_seen": selection.never_seen}
+    data = {"forget": selection.forget, "retain": selection.retain[:retained], "never_seen": selection.never_seen}
     training = Training(**({"lr": 1e-2, "steps": 5, "batch_size": 4} | settings))
     return train(target, loss, data, training, seed=0, stop=stop)
 
@@ -68,6 +69,12 @@ def test_a_falling_score_stops_a_run():
 def test_a_stop_by_an_unknown_name_is_refused():
     with pytest.raises(UnknownName, match="Did you mean 'probability'"):
         run(toy_model(), stop=Stop("probabilty", at_most=0.3, every=1))
+    for stop in (Stop("rouge_l", at_most=0.3), Stop("probability", "holdout", at_most=0.3)):
+        target = toy_model()
+        before = target.digest()
+        with pytest.raises(ConfigError, match=f"cannot stop by {stop.score} on {stop.role}"):
+            run(target, stop=stop)
+        assert target.digest() == before
     with pytest.raises(ConfigError, match="either at_most or at_least"):
         Stop("probability")
     with pytest.raises(ConfigError, match="either at_most or at_least"):
@@ -147,7 +154,7 @@ def test_calibrated_ascent_without_never_seen_examples_is_refused_before_anythin
     with pytest.raises(ConfigError, match="never seen"):
         calibrated_method.unlearn(target, bare, seed=0)
     context = ControlContext(target, {"never_seen": Examples()}, 0)
-    with pytest.raises(ConfigError, match="validation or holdout"):
+    with pytest.raises(ConfigError, match="needs examples that were never seen"):
         never_seen_level(context, scale=0.7)
     assert target.digest() == before
 
@@ -167,3 +174,30 @@ def test_fine_tuning_needs_access_and_works_on_a_copy():
         finetune(
             Oracle(target, Access.TEXT | Access.LOGPROBS), toy_selection().forget, Training(lr=1e-2, steps=2), seed=0
         )
+
+
+def test_truncated_tokens_are_counted():
+    whole = toy_model()
+    target = CausalLM(whole.model, whole.tokenizer, on_long="truncate")
+    target.model.config.max_position_embeddings = 11
+    items = target.template.encode_all(toy_selection().retain)
+    cut = sum(item.truncated for item in items)
+    assert cut > 0 and run(target, steps=1).truncated == cut
+    assert run(toy_model(), steps=1).truncated == 0
+
+
+@objective(reduce="example")
+def apart(logp, logp_retain):
+    """Push the answers of two batches apart."""
+    return logp - logp_retain
+
+
+@pytest.mark.parametrize("micro", [1, 2, 4])
+def test_a_term_that_reads_two_roles_gives_the_same_whatever_the_split(micro):
+    found = []
+    for size in (0, micro):
+        target = toy_model()
+        report = run(target, as_loss(apart.bind()), steps=2, batch_size=3, micro_batch=size, retained=6)
+        total = sum(float(p.detach().double().sum()) for p in target.model.parameters())
+        found.append([report.last["0:apart/forget"], total])
+    assert found[0] == pytest.approx(found[1], abs=1e-4)

@@ -8,10 +8,10 @@ import pytest
 from expunge.core.errors import EvidenceError
 from expunge.core.measure import statistic
 from expunge.core.policy import equivalence
+from expunge.evaluation.attacking import mean_outcome
 from expunge.evaluation.bootstrap import estimate, fewest_groups
 from expunge.evaluation.contrast import contrast
 from expunge.evaluation.policies import research_tofu
-from expunge.evaluation.attacking import mean_outcome
 from expunge.metrics import forget_quality, min_k_auc
 
 FORGET = ("model", "forget", "probability")

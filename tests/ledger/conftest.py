@@ -28,7 +28,7 @@ ASSESSMENT = Assessment(
         Comparison("min_k_auc", Estimate(-0.01, -0.06, 0.04, n=120, groups=20), Estimate(0.4, 0.35, 0.45)),
     ),
     utility=Estimate(0.97, 0.94, 1.0),
-    detectors=(Detector("collapse", fired=False),),
+    detectors=tuple(Detector(name, fired=False) for name in POLICY.detectors),
 )
 SELECTION = Selection(forget=Examples([Example("r17", "Who paints?", "Ada paints.")]))
 FORGOT = Measurement("truth_ratio", Estimate(0.12, 0.05, 0.19, n=120, groups=20), reference="retrained")

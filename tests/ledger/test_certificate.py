@@ -3,11 +3,10 @@
 import pytest
 
 from expunge.core.canonical import digest, digest_bytes
-from expunge.core.certificate import Certificate, issue, residue_of
+from expunge.core.certificate import Certificate, issue
 from expunge.core.errors import ClaimError
 from expunge.core.evidence import Estimate
 from expunge.core.guarantee import Empirical, Exact, Suppressed, Unproven
-from expunge.core.manifest import Entry, Manifest
 from expunge.core.outcome import Overlay
 from expunge.core.policy import Assessment, Comparison, Policy
 from expunge.core.request import Records, Request
@@ -78,12 +77,6 @@ def test_the_replay_of_an_outcome_is_evidence_once(toys):
     certificate = toys.certificate(claim=Exact("bitwise"), replay=replay, evidence=(replay,))
     assert certificate.target.evidence == (replay,)
     assert certificate.earned == Exact("bitwise")
-
-
-def test_the_residue_is_what_holds_personal_data():
-    d = digest_bytes(b"")
-    manifest = Manifest((Entry("report.html", d, 1, False), Entry("scores.json", d, 1, True)))
-    assert [place.path for place in residue_of(manifest)] == ["scores.json"]
 
 
 def test_the_policy_is_pinned_by_its_digest(toys):

@@ -183,7 +183,18 @@ def test_the_digest_covers_every_weight_and_the_words():
         digests.add(target.digest())
     target.tokenizer.chat_template += " "
     digests.add(target.digest())
-    assert len(digests) == 2 + len(list(target.model.parameters()))
+    target.model.config.rms_norm_eps *= 10
+    digests.add(target.digest())
+    target.tokenizer.eos_token = "<pad>"
+    digests.add(target.digest())
+    assert len(digests) == 4 + len(list(target.model.parameters()))
+
+
+def test_use_of_the_tokenizer_changes_no_digest():
+    target = toy_model(seed=1)
+    before = target.digest()
+    target.tokenizer(["Ana", "Bo lives"], padding=True, truncation=True, max_length=1)
+    assert target.digest() == before
 
 
 def test_a_clone_shares_no_weight():

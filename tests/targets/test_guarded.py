@@ -4,7 +4,7 @@ import pytest
 
 from expunge.core.access import Access
 from expunge.core.canonical import read_json
-from expunge.core.errors import TargetError
+from expunge.core.errors import ScopeError, TargetError
 from expunge.core.example import Example, Examples
 from expunge.core.guarantee import Suppressed
 from expunge.core.protocols import Target
@@ -22,7 +22,7 @@ NO = "I cannot answer that."
 
 
 def guarded(*blocked: str, system: str = "") -> GuardedTarget:
-    return GuardedTarget(toy_model(), system, blocked, NO)
+    return GuardedTarget(toy_model(), system, blocked, NO, salt="5a17")
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,9 @@ def test_the_digest_covers_what_lies_below_and_the_guard():
     base = guarded("Ana", "Bo").digest()
     assert guarded("Bo", "Ana").digest() == base
     assert base not in (guarded("Ana").digest(), guarded("Ana", "Bo", system="Hush.").digest())
-    assert GuardedTarget(toy_model(seed=5), "", ("Ana", "Bo"), NO).digest() != base
+    assert GuardedTarget(toy_model(seed=5), "", ("Ana", "Bo"), NO, salt="5a17").digest() != base
+    unsalted = {GuardedTarget(toy_model(), "", ("Ana", "Bo"), NO).digest() for _ in range(2)}
+    assert len(unsalted | {base}) == 3, "a salt of its own keeps a guess of the names from being confirmed"
     assert isinstance(guarded("Ana").provenance, Guarded)
 
 
@@ -102,6 +104,7 @@ def test_the_overlay_of_a_request_blocks_its_subjects_and_comes_off_without_a_tr
     assert overlay.revoke().digest() == before == overlay.original.digest()
 
 
-def test_a_record_without_a_subject_stands_for_itself():
+def test_a_request_that_names_nobody_is_refused():
     selection = Selection(Examples([Example("r7", "Where?", "Here.")]))
-    assert prompt_filter.unlearn(toy_model(), selection, seed=0).target.blocked == ("r7",)
+    with pytest.raises(ScopeError, match="finds no name to block"):
+        prompt_filter.unlearn(toy_model(), selection, seed=0)

@@ -79,7 +79,7 @@ class Training:
     def __post_init__(self) -> None:
         if (self.steps > 0) == (self.epochs > 0):
             raise ConfigError("training needs either steps or epochs", why=f"got {self.steps} and {self.epochs:g}")
-        if self.lr <= 0 or self.batch_size < 1 or not 0 <= self.warmup <= 1:
+        if not 0 < self.lr < math.inf or self.batch_size < 1 or not 0 <= self.warmup <= 1:
             raise ConfigError("training needs lr > 0, batch_size >= 1 and warmup between 0 and 1")
 
     def total(self, per_epoch: int) -> int:

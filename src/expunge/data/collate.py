@@ -114,13 +114,13 @@ class Template:
             split = full[: len(prompt)] != list(prompt)
             apart = self.tokenizer(f" {answer}", add_special_tokens=False)["input_ids"] if split else ()
             ids = [*apart] if split else full[len(prompt) :]
-        # What a template writes after the end token, a line break for instance, is not part of the answer.
-        if ids.count(self.end) > 1:
+        if self.end in self.tokenizer(answer, add_special_tokens=False)["input_ids"]:
             raise StoreError(
                 f"an answer holds the end token {self.tokenizer.decode([self.end])!r}",
                 why="what follows it would never be learned or scored",
                 next="Take it out of the text",
             )
+        # What a template writes after the end token, a line break for instance, is not part of the answer.
         return [*ids[: ids.index(self.end)], self.end] if self.end in ids else [*ids, self.end]
 
     def encode(self, key: str, question: str, answer: str, *, system: str = "") -> Encoded:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -36,8 +37,22 @@ def _batches(lengths: Sequence[int], full: int) -> Iterator[list[int]]:
         yield from (rows[start : start + ROWS] for start in range(0, len(rows), ROWS))
 
 
+@contextmanager
+def _plainly(model: Any) -> Generator[None]:
+    """Evaluation mode, and none of the model's own generation settings: they would fill what a call leaves open."""
+    from transformers import GenerationConfig
+
+    was_training, own = model.training, model.generation_config
+    model.eval()
+    model.generation_config = GenerationConfig()
+    try:
+        yield
+    finally:
+        model.train(was_training)
+        model.generation_config = own
+
+
 def _greedy(room: int, end: int) -> Any:
-    """Greedy decoding, whatever the model's own generation settings are."""
     from transformers import GenerationConfig
 
     return GenerationConfig(max_new_tokens=room, do_sample=False, num_beams=1, eos_token_id=end, pad_token_id=end)
@@ -83,9 +98,7 @@ def generate(source: CausalLM | Oracle, questions: Sequence[str], *, max_new_tok
     device = next(model.parameters()).device
     prompts = [_fitted(template, oracle.wrap(question), oracle.system) for question in questions]
     answers = [""] * len(prompts)
-    was_training = model.training
-    model.eval()
-    with torch.no_grad(), threads_for(model):
+    with torch.no_grad(), threads_for(model), _plainly(model):
         done = 0
         for rows in _batches([len(p) for p in prompts], template.max_length - max_new_tokens):
             ids, mask = _padded_left([prompts[i] for i in rows], template.end, device)
@@ -96,5 +109,4 @@ def generate(source: CausalLM | Oracle, questions: Sequence[str], *, max_new_tok
                 answers[i] = oracle.filter(questions[i], text)
             done += len(rows)
             report("generating", done, len(prompts))
-    model.train(was_training)
     return answers

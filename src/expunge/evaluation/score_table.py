@@ -28,9 +28,9 @@ def save_tables(path: Path, tables: Mapping[str, Table]) -> None:
     with replace_folder(path) as folder:
         for role, table in tables.items():
             arrays = {k: np.ascontiguousarray(v) for k, v in table.items() if isinstance(v, np.ndarray)}
-            save_file(arrays, folder / f"{role}.safetensors")
-            texts = {k: list(v) for k, v in table.items() if k not in arrays}
             # Certificates publish the digests of these files; the salt keeps a guess from being confirmed by them.
+            save_file(arrays, folder / f"{role}.safetensors", metadata={"salt": secrets.token_hex(16)})
+            texts = {k: list(v) for k, v in table.items() if k not in arrays}
             write_json(folder / f"{role}.json", {**texts, "salt": secrets.token_hex(16)})
 
 

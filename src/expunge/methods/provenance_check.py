@@ -29,4 +29,8 @@ def require_kind(method: str, kinds: tuple[str, ...], target: Any) -> None:
         ClaimError: says which kinds it can.
     """
     if target.kind not in kinds:
-        raise ClaimError(f"{method} works on {' or '.join(kinds)}", why=f"this target is a {target.kind}")
+        raise ClaimError(
+            f"{method} works on {' or '.join(kinds)}",
+            why=f"this target is a {target.kind}",
+            next="Choose another method",
+        )

@@ -140,11 +140,11 @@ class Walk:
             started = time.perf_counter()
             work = self._work(key)
             make(work).save(self.out / key)
-            shutil.rmtree(work, ignore_errors=True)
             return {"seconds": time.perf_counter() - started}
 
         inputs = {"recipe": self.road.recipe.digest(), "data": self.store.digest(), "learned": list(self.road.learned)}
         self.seconds[key] = float(self.stages.do(key, inputs, [key], build)["seconds"])
+        shutil.rmtree(self._work(key), ignore_errors=True)
 
     def _work(self, key: str) -> Path:
         return self.out / ".work" / key
@@ -161,7 +161,6 @@ class Walk:
             work = self._work(key)
             outcome = method.unlearn(original.target, selection, seed=seed, workdir=work)
             outcome.target.save(self.out / key)
-            shutil.rmtree(work, ignore_errors=True)
             cost = {"seconds": outcome.cost.seconds, "steps": outcome.cost.steps, "tokens": outcome.cost.tokens}
             replay = getattr(outcome, "replay", None)
             return {
@@ -174,6 +173,8 @@ class Walk:
 
         inputs = {"method": method.digest(), "before": original.digest(), "data": selection.digest(), "seed": seed}
         done = self.stages.do(key, inputs, [key], build)
+        # Only now: a kill before the stage is noted then finds the checkpoint again.
+        shutil.rmtree(self._work(key), ignore_errors=True)
         cost = Cost(float(done["cost"]["seconds"]), int(done["cost"]["steps"]), int(done["cost"]["tokens"]))
         self.seconds[key] = cost.seconds
         shared: dict[str, Any] = {

@@ -311,6 +311,7 @@ def evaluate_folder(out: Path, *, policy: str, reference: str, second: str | Non
     """
     rule, models = prepare_evaluation(out, policy, reference, second)
     with locked(out):
+        shutil.rmtree(out / WORK, ignore_errors=True)
         outcome = read_outcome(out, ignoring=(FOUND,))
         found = evaluate(outcome, policy=rule, **models, seed=seed)
         earlier = int(read_json(out / FOUND).get("attempts", 0)) if (out / FOUND).is_file() else 0
@@ -338,6 +339,7 @@ def certify_folder(out: Path) -> tuple[Certificate, Path]:
     require_extra("expunge certify")
     require_result(out)
     with locked(out):
+        shutil.rmtree(out / WORK, ignore_errors=True)
         outcome = read_outcome(out)
         kept = read_json(out / REQUEST)
         request = Request(kept["subject"], Records(*kept["scope"]), basis=kept["basis"], salt=kept["salt"])

@@ -86,9 +86,14 @@ def _check_manifest(path: Path) -> None:
     if not (run / NAME).is_file():
         return
     prefix = f"{path.resolve().name}/"
-    changed = [name for name in Manifest.read(run).changed(run) if name.startswith(prefix)]
+    mine = Manifest(tuple(e for e in Manifest.read(run).entries if e.path.startswith(prefix)))
+    changed = mine.changed(run)
     if changed:
-        raise TargetError(f"{run / changed[0]} changed since the run wrote it", why=f"{NAME} lists another digest")
+        raise TargetError(
+            f"{run / changed[0]} changed since the run wrote it",
+            why=f"{NAME} lists another digest",
+            next="Restore it, or make the model again",
+        )
 
 
 def unlearn(
