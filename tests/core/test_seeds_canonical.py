@@ -40,6 +40,11 @@ def test_orders_differ_by_seed_and_purpose_and_use_every_position():
     assert all(order != list(range(40)) for order in orders)
 
 
+def test_seeds_and_orders_are_the_same_in_every_process_and_version():
+    assert derive(7, "x") == 4823014384566060788
+    assert keyed_order(["a", "b", "c", "d", "e"], 7, "x") == [4, 2, 3, 0, 1]
+
+
 def test_places_in_an_order_are_even():
     names = [f"r{i}" for i in range(5)]
     firsts = [keyed_order(names, seed)[0] for seed in range(2000)]

@@ -212,10 +212,10 @@ def test_every_epoch_visits_every_record_once_in_an_order_of_its_own():
 
 
 def test_batches_hold_the_same_records_whatever_their_order():
-    keys = [f"r{i}" for i in range(23)]
+    keys = [f"r{i}" for i in range(61)]  # more than a pool holds
     lengths = {key: 1 + i % 5 for i, key in enumerate(keys)}
     turned = keys[::-1]
-    a = Batches(keys, [lengths[k] for k in keys], 4, seed=3, name="x")
-    b = Batches(turned, [lengths[k] for k in turned], 4, seed=3, name="x")
+    a = Batches(keys, [lengths[k] for k in keys], 3, seed=3, name="x")
+    b = Batches(turned, [lengths[k] for k in turned], 3, seed=3, name="x")
     for step in range(2 * a.per_epoch):
         assert [keys[i] for i in a.at(step)] == [turned[i] for i in b.at(step)]

@@ -201,3 +201,9 @@ def test_a_term_that_reads_two_roles_gives_the_same_whatever_the_split(micro):
         total = sum(float(p.detach().double().sum()) for p in target.model.parameters())
         found.append([report.last["0:apart/forget"], total])
     assert found[0] == pytest.approx(found[1], abs=1e-4)
+
+
+def test_a_term_that_reads_two_roles_finds_rows_of_both_in_every_part():
+    for size in (0, 1):
+        report = run(toy_model(), as_loss(apart.bind()), steps=1, batch_size=4, micro_batch=size, retained=1)
+        assert math.isfinite(report.last["0:apart/forget"])

@@ -322,5 +322,7 @@ def _steps(
             spent = run.report.seconds + time.perf_counter() - started
             state = {"step": step + 1, "run": run_digest, "seconds": spent, "tokens": run.report.tokens}
             save_checkpoint(workdir, run.named, run.optimizer, state)
+    if not all(bool(p.isfinite().all()) for p in run.named.values()):
+        raise TargetError("the weights are not numbers after the last step", next="Lower the learning rate")
     run.report.last = {name: sum(m[name] for m in recent) / len(recent) for name in recent[-1]} if recent else {}
     return run.report

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,13 @@ from expunge.core.files import replace_folder, write_json
 Table = dict[str, Any]
 
 
-def save_tables(path: Path, tables: Mapping[str, Table]) -> None:
+def save_tables(path: Path, tables: Mapping[str, Table], *, salt: str) -> None:
     """Write one model's tables, one pair of files a role; the folder appears whole or not at all.
 
     Args:
         path: folder.
         tables: role -> column -> (B, ...) array or list of B texts.
+        salt: secret; goes into every file.
     """
     from safetensors.numpy import save_file
 
@@ -29,9 +29,9 @@ def save_tables(path: Path, tables: Mapping[str, Table]) -> None:
         for role, table in tables.items():
             arrays = {k: np.ascontiguousarray(v) for k, v in table.items() if isinstance(v, np.ndarray)}
             # Certificates publish the digests of these files; the salt keeps a guess from being confirmed by them.
-            save_file(arrays, folder / f"{role}.safetensors", metadata={"salt": secrets.token_hex(16)})
+            save_file(arrays, folder / f"{role}.safetensors", metadata={"salt": salt})
             texts = {k: list(v) for k, v in table.items() if k not in arrays}
-            write_json(folder / f"{role}.json", {**texts, "salt": secrets.token_hex(16)})
+            write_json(folder / f"{role}.json", {**texts, "salt": salt})
 
 
 def load_tables(path: Path) -> dict[str, Table]:

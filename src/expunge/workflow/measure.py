@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from expunge.core.access import Access, Oracle
 from expunge.core.columns import COLUMNS, split
+from expunge.core.errors import EvidenceError
 from expunge.core.example import Examples
 from expunge.core.measure import Score
 from expunge.core.registry import attacks, metrics
@@ -14,6 +16,7 @@ from expunge.core.selection import Selection
 from expunge.evaluation.per_item import outcomes
 from expunge.evaluation.score_table import Table
 
+log = logging.getLogger(__name__)
 SCORES: dict[str, tuple[str, ...]] = {
     "forget": ("probability", "truth_ratio", "rouge_l", "min_k"),
     "retain": ("probability", "truth_score", "rouge_l"),
@@ -87,13 +90,17 @@ def attack_tables(oracle: Oracle, selection: Selection, budget: Mapping[str, Any
         seed: of the attacks.
 
     Returns:
-        Name of an attack -> table with ``ids``, ``subjects`` and the attack's outcomes.
+        Name of an attack -> table with ``ids``, ``subjects`` and the attack's outcomes. An attack that the forget set
+        gives too little for is left out with a warning.
     """
     tables: dict[str, Table] = {}
     for name, attack in budget.items():
         if attack.access & ~oracle.access:
             continue
-        tables[name] = outcomes(attack.run(oracle, selection.forget, seed=seed))
+        try:
+            tables[name] = outcomes(attack.run(oracle, selection.forget, seed=seed))
+        except EvidenceError as error:
+            log.warning("the attack %s was left out: %s", name, error)
     return tables
 
 

@@ -212,7 +212,7 @@ class Walk:
             oracle = target.oracle(Access.all())
             found = score_tables(oracle, self.selection)
             found |= attack_tables(oracle, self.selection, self.road.budget, seed=self.road.seed)
-            save_tables(self.out / folder, found)
+            save_tables(self.out / folder, found, salt=digest([self.request.salt, folder]))
 
         attacks = {name: attack.digest() for name, attack in self.road.budget.items()}
         inputs = {"target": target.digest(), "data": self.store.digest(), "attacks": attacks, "seed": self.road.seed}

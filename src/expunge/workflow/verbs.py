@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +18,6 @@ from expunge.core.request import Request
 from expunge.core.selection import Selection
 from expunge.workflow.run import require_extra
 from expunge.workflow.saved import CARD, Saved
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -175,17 +172,10 @@ def evaluate(
     _check_apart({name: model.digest() for name, model in models.items()})
     budget = default_budget()
     tables: dict[str, dict[str, Any]] = {}
-    skipped: dict[str, str] = {}
     for name, model in models.items():
         oracle = model.oracle(Access.all())
         tables[name] = score_tables(oracle, outcome.selection)
-        for attack in budget:
-            try:
-                tables[name] |= attack_tables(oracle, outcome.selection, {attack: budget[attack]}, seed=seed)
-            except EvidenceError as error:
-                skipped[attack] = str(error)
-    for attack, why in skipped.items():
-        log.warning("the attack %s was left out: %s", attack, why)
+        tables[name] |= attack_tables(oracle, outcome.selection, budget, seed=seed)
     reasons = {"second": "no second reference was given, so that the distance between two of them is unknown"}
     if isinstance(outcome, Overlay):
         reasons["model"] = "an overlay grants TEXT only: the weights behind it are the original's"
