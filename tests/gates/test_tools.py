@@ -153,6 +153,20 @@ def test_the_tools_run_on_this_checkout(checkout):
     assert {p.name for p in Path(checkout, "tools").glob("check_*.py")} == {
         "check_constraints.py",
         "check_docstrings.py",
+        "check_results.py",
         "check_sizes.py",
         "check_wording.py",
     }
+
+
+def test_results_that_measured_other_code_are_listed(checkout, tmp_path):
+    sys.path.insert(0, str(Path(checkout, "tools")))
+    try:
+        from check_results import stale
+    finally:
+        sys.path.pop(0)
+    current, other = "sha256:" + "a" * 64, "sha256:" + "b" * 64
+    (tmp_path / "fresh.md").write_text(f"| code | {current} |\n")
+    (tmp_path / "old.md").write_text(f"| code | {other} |\n")
+    (tmp_path / "silent.md").write_text("42\n")
+    assert stale(tmp_path, current) == ["old.md: measured other code", "silent.md: says not which code it measured"]
