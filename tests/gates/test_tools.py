@@ -152,6 +152,7 @@ def test_constraints(run):
 def test_the_tools_run_on_this_checkout(checkout):
     assert {p.name for p in Path(checkout, "tools").glob("check_*.py")} == {
         "check_constraints.py",
+        "check_demo.py",
         "check_docstrings.py",
         "check_results.py",
         "check_sizes.py",
@@ -170,3 +171,28 @@ def test_results_that_measured_other_code_are_listed(checkout, tmp_path):
     (tmp_path / "old.md").write_text(f"| code | {other} |\n")
     (tmp_path / "silent.md").write_text("42\n")
     assert stale(tmp_path, current) == ["old.md: measured other code", "silent.md: says not which code it measured"]
+
+
+def test_a_demo_that_shows_nothing_is_caught(checkout):
+    sys.path.insert(0, str(Path(checkout, "tools")))
+    try:
+        from check_demo import offences
+    finally:
+        sys.path.pop(0)
+    row = {"guarantee": "Unproven", "forget_quality_p": 1e-9, "min_k_auc": 1.0, "model_utility": 0.9}
+    good = {
+        "methods": {
+            "original": row,
+            "retrained": {**row, "guarantee": "Exact"},
+            "prompt_filter": {**row, "guarantee": "Suppressed"},
+            **dict.fromkeys(("grad_ascent", "grad_diff", "calibrated_ascent"), row),
+            "npo": {**row, "guarantee": "Empirical", "forget_quality_p": 0.5},
+        },
+        "second_reference": {**row, "guarantee": "Empirical", "forget_quality_p": 0.9},
+        "ridge": {"largest_coefficient_difference": 0.0},
+    }
+    assert list(offences(good)) == []
+    unearned = {**good, "methods": {**good["methods"], "npo": row}}
+    assert list(offences(unearned)) == ["no gradient method earns Empirical"]
+    known = {**good, "methods": {**good["methods"], "original": {**row, "min_k_auc": 0.6}}}
+    assert list(offences(known)) == ["the original does not fail"]
