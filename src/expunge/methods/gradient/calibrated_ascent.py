@@ -8,7 +8,7 @@ from expunge.objectives.nll import nll
 calibrated_ascent = Gradient(
     loss=rise_to.bind(level=constant("never_seen_level", scale=0.58)) + 1.0 * nll.bind().on("retain"),
     lr=4e-3,
-    steps=150,
+    steps=120,
     batch_size=24,
     retain_batch_size=48,
     betas=(0.9, 0.98),
