@@ -55,7 +55,7 @@ $(VENV)/.hf: $(SETTINGS)
 
 $(VENV)/.dev: $(SETTINGS)
 	@sh tools/make_venv.sh $(VENV)
-	$(PYTHON_IN) -m pip install -c constraints.txt -e '.[hf,dev]'
+	$(PYTHON_IN) -m pip install -c constraints.txt -e '.[hf,stores,dev]'
 	@touch $(VENV)/.hf $@
 
 $(BASE)/.base: $(SETTINGS)
