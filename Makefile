@@ -8,7 +8,7 @@ export OMP_NUM_THREADS ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: demo test install lint long verify-base clean
+.PHONY: demo test install lint docs long verify-base clean
 .NOTPARALLEL:
 
 demo: $(VENV)/.hf
@@ -30,6 +30,13 @@ lint: $(VENV)/.dev
 	$(PYTHON_IN) tools/check_docstrings.py
 	$(PYTHON_IN) tools/check_constraints.py
 	$(PYTHON_IN) tools/check_results.py
+	$(PYTHON_IN) tools/make_docs.py --check
+	$(PYTHON_IN) tools/check_surface.py
+
+# the pages that are made from the code, then the site, in build/site; a warning is an error
+docs: $(VENV)/.dev
+	$(PYTHON_IN) tools/make_docs.py
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
 
 # slow work, resumable; writes dated pages to docs/results
 long: $(VENV)/.dev
