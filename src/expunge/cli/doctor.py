@@ -13,7 +13,10 @@ import typer
 
 from expunge.cli.showing import say, say_json
 
-EXTRAS = {"hf": ("torch", "transformers", "peft", "accelerate", "safetensors", "scipy", "sklearn", "rouge_score")}
+EXTRAS = {
+    "hf": ("torch", "transformers", "peft", "accelerate", "safetensors", "scipy", "sklearn", "rouge_score"),
+    "stores": ("apsw", "datasets", "faiss", "pyarrow"),
+}
 
 
 def _broken_torchvision() -> bool:
