@@ -41,7 +41,9 @@ docs: $(VENV)/.dev
 # slow work, resumable; writes dated pages to docs/results
 long: $(VENV)/.dev
 	$(PYTHON_IN) -m benchmarks.search_demo --out runs/search --page docs/results/demo-search.md
-	$(VENV)/bin/expunge bench tofu --data ../shared/data/tofu --model ../shared/models/stories260K --authors 8 --forget 2
+	$(PYTHON_IN) -m benchmarks.search_demo --out runs/search --group more --worlds 101 102 --page docs/results/demo-search-more.md
+	$(PYTHON_IN) -m benchmarks.search_tofu --data ../shared/data/tofu --model ../shared/models/stories260K --page docs/results/tofu-search.md
+	$(VENV)/bin/expunge bench tofu --data ../shared/data/tofu --model ../shared/models/stories260K --authors 12 --forget 3
 	$(PYTHON_IN) -m benchmarks.tofu_page
 
 # what an auditor has: the base install alone, in a venv of its own, given a certificate that the full one made

@@ -29,7 +29,7 @@ def sections(docstring: str) -> dict[str, str]:
     """
     heads = list(SECTION.finditer(docstring))
     ends = [head.start() for head in heads[1:]] + [len(docstring)]
-    return {h["name"]: docstring[h.end() : end].strip("\n") for h, end in zip(heads, ends, strict=True)}
+    return {h["name"]: docstring[h.end() : end].strip("\n") for h, end in zip(heads, ends, strict=False)}
 
 
 def neutral_settings(docstring: str, name: str) -> Iterator[str]:

@@ -19,8 +19,11 @@ _PLACES = {
     "adopt": "workflow.verbs",
     "certify": "workflow.verbs",
     "evaluate": "workflow.verbs",
+    "ingest": "data.ingest",
     "load_data": "workflow.verbs",
     "unlearn": "workflow.verbs",
+    "unlearn_batch": "workflow.requests",
+    "unlearn_in_sequence": "workflow.requests",
     "verify": "ledger.verify",
 }
 __all__ = [*_PLACES, "__version__"]  # pyright: ignore[reportUnsupportedDunderAll]
@@ -33,8 +36,11 @@ if TYPE_CHECKING:
     from expunge.core.request import Request as Request
     from expunge.core.request import Subject as Subject
     from expunge.core.selection import Selection as Selection
+    from expunge.data.ingest import ingest as ingest
     from expunge.ledger.verify import verify as verify
     from expunge.methods.gradient._gradient import Gradient as Gradient
+    from expunge.workflow.requests import unlearn_batch as unlearn_batch
+    from expunge.workflow.requests import unlearn_in_sequence as unlearn_in_sequence
     from expunge.workflow.verbs import adopt as adopt
     from expunge.workflow.verbs import certify as certify
     from expunge.workflow.verbs import evaluate as evaluate

@@ -63,6 +63,21 @@ def test_the_outcome_is_the_probability_of_the_asked_answers_after_training_a_co
     assert [row["outcome"] for row in rows] != pytest.approx(untouched.tolist(), rel=1e-2)
 
 
+def test_looking_on_the_way_changes_no_outcome_and_finds_what_a_smaller_budget_would():
+    target, forget = toy_model(), toy_selection().forget
+    rows = replace(QUICK, looks=(0, 4, 10, 99)).run(target.oracle(Access.all()), forget, seed=3)
+    blind = replace(QUICK, looks=()).run(target.oracle(Access.all()), forget, seed=3)
+    assert {*rows[0]} - {"record_id", "subject", "outcome"} == {"after_0", "after_4", "after_10"}
+    assert {*blind[0]} - {"record_id", "subject", "outcome"} == {"after_10"}
+    assert [row["outcome"] for row in rows] == [row["after_10"] for row in rows] == [row["outcome"] for row in blind]
+    less = replace(QUICK, looks=(), training=replace(QUICK.training, steps=4))
+    early = [row["outcome"] for row in less.run(target.oracle(Access.all()), forget, seed=3)]
+    assert [row["after_4"] for row in rows] == early
+    _, asked = QUICK.split(forget)
+    untouched = probability.of(score(target, asked, probability.needs))
+    assert [row["after_0"] for row in rows] == untouched.tolist()
+
+
 def test_a_model_that_knew_gives_more_back_than_one_that_never_did():
     selection, recipe = toy_selection(), toy_recipe(steps=80, hidden=32)
     forget, kept = selection.forget, MemoryStore(selection.retain)
@@ -76,4 +91,5 @@ def test_a_model_that_knew_gives_more_back_than_one_that_never_did():
 
 def test_the_digest_covers_the_budget():
     digests = {relearning.digest(), QUICK.digest(), replace(relearning, shown=1).digest()}
-    assert len(digests) == 3 and relearning.digest() == type(relearning)().digest()
+    digests.add(replace(relearning, looks=(1,)).digest())
+    assert len(digests) == 4 and relearning.digest() == type(relearning)().digest()

@@ -88,7 +88,7 @@ def verifies(run: Path, home: Path, scratch: Path) -> None:
     if not certificates:
         raise SystemExit(f"{run} holds no certificates")
     for certificate in certificates:
-        expect(expunge(run.parent, home, "verify", str(certificate)), 0)
+        expect(expunge(run.parent, home, "verify", str(certificate)), 0, "in the log of", "witnesses 0")
         expect(expunge(scratch, scratch / "home", "verify", str(certificate)), 1, "signer UNKNOWN")
     copy = scratch / run.name
     shutil.copytree(run, copy)
@@ -107,6 +107,27 @@ def verifies(run: Path, home: Path, scratch: Path) -> None:
     print(f"verify: {len(certificates)} certificates")
 
 
+def verifies_the_log(run: Path, home: Path, scratch: Path) -> None:
+    """The log holds, also for a stranger with its export and key, and a receipt counts only as it was written."""
+    receipts = sorted((run / "certificates").glob("*.receipt.json"))
+    kept = [part for receipt in receipts for part in ("--against", str(receipt))]
+    expect(expunge(run.parent, home, "ledger", "check", *kept), 0, "verified", f"{len(receipts)} kept elsewhere")
+    expect(expunge(run.parent, home, "ledger", "export", "--out", str(scratch / "log")), 0)
+    (scratch / "key.json").write_text(expunge(run.parent, home, "keys", "export").stdout)
+    stranger = scratch / "home"
+    expect(expunge(scratch, stranger, "ledger", "check", "log", *kept), 1, "not trusted here", "NOT verified")
+    expect(expunge(scratch, stranger, "ledger", "check", "log", "--key", "key.json", *kept), 0, "verified")
+    copy = scratch / run.name
+    shutil.copytree(run, copy)
+    receipt = copy / "certificates" / receipts[0].name
+    certificate = receipt.with_name(receipt.name.replace(".receipt.", ".certificate."))
+    receipt.write_text(receipt.read_text().replace("EMPIRICAL", "EXACT"))
+    expect(expunge(scratch, home, "verify", str(certificate)), 1, "receipt: leaf", "NOT verified")
+    receipt.unlink()
+    expect(expunge(scratch, home, "verify", str(certificate)), 0, "no receipt beside it")
+    print(f"ledger: {len(receipts)} receipts")
+
+
 def main() -> None:
     """Run all parts, each in an empty folder."""
     parser = argparse.ArgumentParser()
@@ -114,7 +135,10 @@ def main() -> None:
     parser.add_argument("--home", type=Path, required=True)
     given = parser.parse_args()
     run, home = given.run.resolve(), given.home.resolve()
-    parts: list[Callable[[Path], None]] = [imports_fast, lists, names_the_extra, lambda s: verifies(run, home, s)]
+    parts: list[Callable[[Path], None]] = [
+        *(imports_fast, lists, names_the_extra),
+        *(lambda s: verifies(run, home, s), lambda s: verifies_the_log(run, home, s)),
+    ]
     for part in parts:
         with tempfile.TemporaryDirectory() as scratch:
             part(Path(scratch))

@@ -1,11 +1,14 @@
-"""Make what check.py reads: FOLDER/run with a signed certificate, and FOLDER/home, which trusts its signer.
+"""Make what check.py reads: FOLDER/run with a signed, logged certificate, and FOLDER/home, which trusts its signer.
 
 Usage: make_certificate.py FOLDER
 """
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
+
+from expunge.workflow.logged import certified
 
 BUILDERS = Path(__file__).resolve().parent.parent / "ledger" / "conftest.py"
 
@@ -16,7 +19,9 @@ def main(folder: Path) -> None:
     assert spec is not None and spec.loader is not None
     builders = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(builders)
-    print(builders.make_run(folder).path)
+    run = builders.make_run(folder)
+    os.environ["EXPUNGE_HOME"] = str(run.home)
+    print(run.path, certified(run.certificate, run.path, run.root))
 
 
 if __name__ == "__main__":

@@ -29,14 +29,17 @@ def judged(world, tmp_path_factory):
     """A result of npo with its evaluation; tests work on copies."""
     from expunge.cli.app import run
 
-    out = tmp_path_factory.mktemp("judged") / "npo"
-    assert run(world.unlearn(out, *STEPS)) == 0
-    assert run(world.evaluate(out)) == 1
-    return out
+    folder = tmp_path_factory.mktemp("judged")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EXPUNGE_HOME", str(folder / "home"))
+        assert run(world.unlearn(folder / "npo", *STEPS)) == 0
+        assert run(world.evaluate(folder / "npo")) == 1
+    return folder / "npo"
 
 
 @pytest.fixture
 def result(judged, tmp_path):
+    shutil.copytree(judged.parent / "home", tmp_path / "home")
     return shutil.copytree(judged, tmp_path / "npo")
 
 
@@ -69,7 +72,8 @@ def test_the_manifest_lists_every_file_and_which_hold_personal_data(certified):
     listed = {e.path: e.contains_personal_data for e in Manifest.read(out).entries}
     assert set(listed) == set(tree(out)) - {"manifest.json"}
     assert Manifest.read(out).changed(out) == []
-    public = {"assessment.json", "certificates/model.certificate.json"}
+    signed = {"certificates/model.certificate.json", "certificates/model.receipt.json"}
+    public = {"assessment.json", "conclusion.json", "outcome.json", "request.json", *signed}
     assert {path for path, personal in listed.items() if not personal} == public
 
 
@@ -89,7 +93,8 @@ def test_evaluating_again_finds_the_same_and_is_counted(result, world, call):
     assert call(*world.evaluate(result)).code == 1
     assert read_json(result / "assessment.json") == {**said, "attempts": said["attempts"] + 1}
     after = tree(result)
-    assert {name for name in before if before[name] != after[name]} == {"assessment.json", "manifest.json"}
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"assessment.json", "conclusion.json", "manifest.json"}
     assert set(after) == set(before)
 
 

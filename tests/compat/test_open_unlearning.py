@@ -40,23 +40,42 @@ def test_primitives(logits, batches, expected, name, part, key, close):
     close(divergence, want["kl_ref_to_policy_batchmean_all_positions"])
 
 
-@pytest.mark.parametrize("case", ["GradAscent", "GradDiff_NLL", "GradDiff_KL", "NPO_NLL", "NPO_KL", "NPO_beta0.01"])
-def test_losses(logits, batches, expected, case, close):
-    want, settings = expected["A"][case], expected["A"][case]["method_args"]
-    labels = batches["A"]["forget"]["labels"]
-    policy, reference = logits["A", "forget", "policy"], logits["A", "forget", "reference"]
+CASES = ["GradAscent", "GradDiff_NLL", "GradDiff_KL", "NPO_NLL", "NPO_KL", "NPO_beta0.01", "DPO_NLL", "DPO_KL_beta0.02"]
+SIMPLE = ["SimNPO_default", "SimNPO_delta0.5", "SimNPO_beta0.3_delta0.1", "SimNPO_KL_beta0.3"]
+
+
+def forget_term(logits, batches, name, case, settings):
+    """The peer's forget term of a case from the logits of one batch."""
+
+    def sums(part):
+        found = (
+            peer.nll_sum(logits[name, part, who], batches[name][part]["labels"]) for who in ("policy", "reference")
+        )
+        return [nll for nll, _ in found]
+
     if case.startswith("NPO"):
-        sums, sums_ref = (peer.nll_sum(z, labels)[0] for z in (policy, reference))
-        forget = peer.npo(sums, sums_ref, beta=settings["beta"])
-    else:
-        forget = peer.grad_ascent(policy, labels)
+        return peer.npo(*sums("forget"), beta=settings["beta"])
+    if case.startswith("DPO"):
+        return peer.dpo(*sums("forget"), *sums("alternate"), beta=settings["beta"])
+    labels = batches[name]["forget"]["labels"]
+    if case.startswith("SimNPO"):
+        nll, counts = peer.nll_sum(logits[name, "forget", "policy"], labels)
+        return peer.simnpo(nll, counts, beta=settings["beta"], delta=settings["delta"])
+    return peer.grad_ascent(logits[name, "forget", "policy"], labels)
+
+
+@pytest.mark.parametrize("case", [*CASES, *SIMPLE])
+def test_losses(logits, batches, expected, case, close):
+    name = "A"
+    want, settings = expected[name][case], expected[name][case]["method_args"]
+    forget = forget_term(logits, batches, name, case, settings)
     if case == "GradAscent":
         return close(forget, want["loss"])
-    retain_policy, retain_reference = logits["A", "retain", "policy"], logits["A", "retain", "reference"]
+    retain_policy, retain_reference = logits[name, "retain", "policy"], logits[name, "retain", "reference"]
     if settings["retain_loss_type"] == "KL":
         retain = peer.kl(retain_policy, retain_reference)
     else:
-        retain = peer.nll(retain_policy, batches["A"]["retain"]["labels"])
+        retain = peer.nll(retain_policy, batches[name]["retain"]["labels"])
     close(forget, want["forget_loss"])
     close(retain, want["retain_loss"])
     return close(peer.total(forget, retain, gamma=settings["gamma"], alpha=settings["alpha"]), want["loss"])

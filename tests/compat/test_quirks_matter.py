@@ -8,6 +8,7 @@ import torch
 
 from expunge import metrics, objectives
 from expunge.compat import open_unlearning as peer
+from expunge.compat import open_unlearning_evaluation as evaluation
 
 
 def lengths_mask(batch):
@@ -79,7 +80,7 @@ def test_min_k_drops_the_last_token(models, logits_of, forget_log, close):
         logits = logits_of(models["reference"], batch, peer.attention_mask(batch["input_ids"], pad))
         token_logp, counts = peer.answer_logp(logits, batch["labels"])
         mask = np.ones((1, int(counts)))
-        peers += peer.min_k(token_logp.numpy(), mask).tolist()
+        peers += evaluation.mia_min_k(token_logp.numpy(), mask).tolist()
         ours += (-metrics.min_k(token_logp.numpy(), mask)).tolist()
         expected.append(want[str(index)]["score"])
     close(peers, expected)

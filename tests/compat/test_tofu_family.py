@@ -8,6 +8,13 @@ import torch
 from expunge.compat import open_unlearning as peer
 
 CASES = ["grad_ascent", "grad_diff", "KL", "npo", "npo_grad_diff", "npo_KL", "npo|beta=1.0", "npo|beta=4.5"]
+CASES += ["dpo", "dpo_grad_diff", "dpo_KL"]
+SIMPLE = [
+    "simnpo|beta=2.5|gamma=0.0",
+    "simnpo|beta=0.1|gamma=0.0",
+    "simnpo|beta=2.5|gamma=0.5",
+    "simnpo_grad_diff|beta=2.5|gamma=0.0|npo_coeff=0.1375",
+]
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +54,10 @@ def test_losses(family, logits, case, close):
     if case.startswith("npo"):
         sums, sums_ref = (peer.nll_sum(logits["forget", who], forget_labels)[0] for who in ("cur", "ref"))
         forget = peer.npo(sums, sums_ref, beta=settings["beta"])
+    elif case.startswith("dpo"):
+        parts = {part: labels(family, part) for part in ("forget", "idk")}
+        four = [peer.nll_sum(logits[part, who], parts[part])[0] for part in parts for who in ("cur", "ref")]
+        forget = peer.dpo(*four, beta=settings["beta"])
     else:
         forget = peer.grad_ascent(logits["forget", "cur"], forget_labels)
     loss = forget
@@ -54,4 +65,17 @@ def test_losses(family, logits, case, close):
         loss = peer.total(forget, peer.nll(logits["retain", "cur"], retain_labels))
     elif case.endswith("KL"):
         loss = peer.total(forget, peer.kl(logits["retain", "cur"], logits["retain", "ref"]))
+    close(loss, want["loss"])
+
+
+@pytest.mark.parametrize("case", SIMPLE)
+def test_losses_of_the_simnpo_authors(family, logits, case, close):
+    want = family["simnpo_repo"][case]
+    settings, forget_labels = want["params"], labels(family, "forget")
+    nll, counts = peer.nll_sum(logits["forget", "cur"], forget_labels)
+    loss = peer.simnpo(nll, counts, beta=settings["beta"], delta=settings["gamma"])
+    if "grad_diff" in case:
+        retain = peer.nll(logits["retain", "cur"], labels(family, "retain"))
+        gamma, alpha = settings["npo_coeff"], settings["grad_diff_coeff"]
+        loss = peer.total(loss, retain, gamma=gamma, alpha=alpha)
     close(loss, want["loss"])

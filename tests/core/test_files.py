@@ -26,11 +26,11 @@ def test_a_file_is_written_whole_with_its_folder_and_mode(tmp_path):
     assert names(tmp_path) == ["deep", "deep/er", "deep/er/x.bin"]
 
 
-@pytest.mark.parametrize("broken", ["fsync", "fdopen"])
+@pytest.mark.parametrize("broken", [(os, "fsync"), (Path, "write_bytes")])
 def test_a_failed_write_leaves_the_old_bytes_and_no_other_file(tmp_path, monkeypatch, broken):
     path = tmp_path / "x"
     write_bytes(path, b"old")
-    monkeypatch.setattr(os, broken, failing)
+    monkeypatch.setattr(*broken, failing)
     with pytest.raises(OSError, match="no space"):
         write_bytes(path, b"new")
     assert path.read_bytes() == b"old" and names(tmp_path) == ["x"]
@@ -62,7 +62,10 @@ def test_json_is_sorted_and_refuses_what_is_no_number(tmp_path):
     assert names(tmp_path) == ["x"]
 
 
-def test_a_folder_takes_the_place_of_the_old_one_whole(tmp_path):
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_folder_takes_the_place_of_the_old_one_whole(tmp_path, monkeypatch, at_once):
+    if not at_once:
+        monkeypatch.setattr(files, "_exchanged", lambda one, other: False)
     for content in ("one", "two"):
         with replace_folder(tmp_path / "run") as folder:
             assert not list(folder.iterdir()) and folder.parent == tmp_path
@@ -95,6 +98,7 @@ def test_a_folder_that_cannot_be_put_in_place_leaves_the_old_one(tmp_path, monke
         return rename(self, target)
 
     monkeypatch.setattr(Path, "rename", second)
+    monkeypatch.setattr(files, "_exchanged", lambda one, other: False)
     with pytest.raises(OSError, match="device is gone"), replace_folder(tmp_path / "run") as folder:
         (folder / "new").write_text("new")
     assert names(tmp_path) == ["run", "run/kept"]

@@ -176,7 +176,7 @@ def test_a_dropped_in_score_is_measured_and_can_be_named_in_a_policy(drop_in):
     found = registry.metrics.get("first_token")
     assert isinstance(found, Score) and found.attack is Access.LOGPROBS
     contracts.check_score(found)
-    assert "first_token" in scores_of("forget") and "first_token" in scores_of("holdout")
+    assert all("first_token" in scores_of(role, ["first_token"]) for role in ("forget", "holdout"))
     selection = toy_selection()
     tables = {
         name: score_tables(toy_model(seed=seed).oracle(Access.all()), selection)

@@ -13,13 +13,13 @@ from expunge.core.training import Training
 from expunge.data.jsonl import JsonlStore, dump_examples
 from expunge.engine import checkpoint
 from expunge.engine import train as loop
-from expunge.methods.gradient import calibrated_ascent, grad_ascent, grad_diff, npo
+from expunge.methods.gradient import calibrated_ascent, grad_ascent, grad_diff, idk_dpo, npo
 from expunge.methods.gradient._gradient import Gradient
 from expunge.objectives import nll
 from expunge.scoping.resolve import resolve
 from expunge.testing.toy import toy_corpus, toy_model, toy_recipe, toy_selection, toy_store
 
-METHODS = {m.name: m for m in (grad_ascent, grad_diff, npo, calibrated_ascent)}
+METHODS = {m.name: m for m in (grad_ascent, grad_diff, npo, calibrated_ascent, idk_dpo)}
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,8 @@ def trained():
 
 
 def short(method: Gradient, **changes) -> Gradient:
-    return Gradient(**({"loss": method.loss, "lr": 1e-3, "steps": 7, "batch_size": 4, "save_every": 2} | changes))
+    settings = {"lr": 1e-3, "steps": 7, "batch_size": 4, "save_every": 2, "alternative": method.alternative}
+    return Gradient(**({"loss": method.loss} | settings | changes))
 
 
 def killed_after(steps: int):
@@ -58,6 +59,7 @@ def test_a_killed_unlearning_continues_to_the_same_digest(tmp_path, trained, nam
     assert taken[0] == (steps - 1) // 2 * 2 + 1
     assert got.target.digest() == want.target.digest()
     assert got.notes["constants"] == want.notes["constants"]
+    assert got.notes["last"] == want.notes["last"]
 
 
 def test_a_killed_fine_tuning_continues_to_the_same_digest(tmp_path):

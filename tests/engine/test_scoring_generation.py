@@ -63,7 +63,7 @@ def test_only_what_is_asked_for_is_computed(count):
     assert seen.passes == 0 and set(table) == {"mask", "n_tokens", "text"}
     with count(target) as seen:
         score(target, corpus, ["token_logp", "token_mu", "token_sigma", "token_hit", "token_logp_paraphrase"])
-    assert seen.passes == 1, "one sweep for every column of every answer"
+    assert seen.passes == 2, "one sweep for every column of every answer: the prompts, then what follows them"
     items = [target.template.encode("x", e.question, t) for e in corpus for v in VARIANTS[:2] for t in answers(e, v)]
     assert seen.head_rows == [sum(item.n_scored for item in items)]
 

@@ -273,6 +273,28 @@ def test_seeds_are_counted(cast):
     assert seeds == {"forget_quality": 2, "min_k_auc": 2, "relearning": 1}
 
 
+def test_a_detector_fires_if_it_does_at_any_seed(cast):
+    def seeds(*models):
+        return {role: [found[role] for found in models] for role in models[0]}
+
+    world = {
+        "original": seeds(cast["original"], cast["original"]),
+        "reference": seeds(cast["reference"], cast["second"]),
+        "second": seeds(cast["second"], cast["reference"]),
+        "one": seeds(cast["good"], cast["original"]),
+        "none": seeds(cast["good"], cast["good"]),
+        "lost": seeds(cast["good"], cast["broken"]),
+    }
+    fired = {
+        who: {d.name: d.detail for d in verdict(world, who)[1].assessment.detectors if d.fired}
+        for who in ("one", "none", "lost")
+    }
+    assert fired["none"] == {}
+    assert fired["one"].keys() == {"no_op"}
+    assert fired["one"]["no_op"].startswith("model 2 of 2: ")
+    assert "collapse" in fired["lost"]
+
+
 def test_eight_rows_are_fast(cast):
     items = PerItem(cast)
     start = time.process_time()

@@ -97,12 +97,14 @@ def test_hostile_text_is_inert_everywhere():
 @given(st.text(max_size=40))
 @settings(max_examples=15, deadline=None)
 def test_any_text_gives_a_well_formed_page(text):
-    parsed(poison(load(), text))
+    evidence = load()
+    evidence["items"]["people"] = evidence["items"]["people"][:5]
+    parsed(poison(evidence, text))
 
 
 def test_every_chart_has_a_name_a_description_and_its_table(evidence):
     figures = list(parsed(evidence).iter("figure"))
-    assert len(figures) == 5
+    assert len(figures) == 3 + 1 + 3 + 5, "three overviews, relearning, three differences, five methods' tokens"
     for figure in figures:
         for svg in figure.findall(f"{SVG}svg"):
             assert svg.find(f"{SVG}title").text

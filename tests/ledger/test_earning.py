@@ -1,6 +1,7 @@
 """A claim is kept or lowered, never raised; each guarantee falls without its evidence."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -16,7 +17,7 @@ A, B, C = (digest_bytes(text) for text in (b"a", b"b", b"c"))
 GOOD = Verdict("p", "earned", (Finding("auc", "earned", "within"),))
 MEASURED = Measurement("auc", Estimate(0.5, 0.4, 0.6))
 PROOF = Proof("pld", ("poisson sampling",))
-CLEAN = Receipt("kb", "clean")
+CLEAN = Receipt("kb", "CLEAN", control=3, records=3, before=A, after=B)
 SAME = Replay(before=A, after=B, data=C, equals=B)
 EVERYTHING = (MEASURED, PROOF, CLEAN, SAME)
 
@@ -44,7 +45,13 @@ evidences = st.lists(
         st.builds(Proof, st.sampled_from(["", "pld"]), st.sampled_from([(), ("convex",)])),
         st.builds(Replay, digests, digests, digests, digests, numbers),
         st.builds(
-            Receipt, st.sampled_from(["kb", "other"]), st.sampled_from(["clean", "BLIND", "dirty"]), st.integers(0, 2)
+            *(
+                Receipt,
+                st.sampled_from(["kb", "other"]),
+                st.sampled_from(["CLEAN", "BLIND", "RESIDUE"]),
+                st.integers(0, 2),
+            ),
+            *(st.just(()), st.integers(0, 2), st.integers(0, 2), st.just(9), digests, digests),
         ),
     ),
     max_size=4,
@@ -162,11 +169,31 @@ def test_a_proof_names_its_accountant_and_assumptions(proof):
     assert isinstance(earn(Certified(1, 0, "x"), evidence=(proof,)), Unproven)
 
 
-@pytest.mark.parametrize("receipt", [Receipt("kb", "BLIND"), Receipt("kb", "clean", 3), Receipt("other", "clean")])
-def test_a_purge_needs_a_clean_scan_of_its_own_store(receipt):
-    assert isinstance(earn(Purged("kb"), evidence=(receipt,)), Unproven)
-    if receipt.store == "kb":
-        assert isinstance(earn(Purged("kb"), evidence=(CLEAN, receipt)), Unproven)
+NOT_CLEAN = {
+    "blind": {"status": "BLIND"},
+    "residue": {"status": "RESIDUE", "hits": 3},
+    "hits all the same": {"hits": 1},
+    "no positive control": {"control": 0},
+    "one record was not seen before": {"control": 2},
+    "nothing was erased": {"records": 0, "control": 0},
+    "lower case": {"status": "clean"},
+}
+
+
+@pytest.mark.parametrize("flaw", NOT_CLEAN)
+def test_a_purge_needs_a_clean_scan_that_saw_every_record_before(flaw):
+    receipt = replace(CLEAN, **NOT_CLEAN[flaw])
+    assert earn(Purged("kb"), evidence=(CLEAN,), before=A, after=B) == Purged("kb")
+    for evidence in ((receipt,), (CLEAN, receipt), (receipt, CLEAN)):
+        assert isinstance(earn(Purged("kb"), evidence=evidence, before=A, after=B), Unproven)
+
+
+@pytest.mark.parametrize("change", [{"store": "other"}, {"before": C}, {"after": C}])
+def test_a_receipt_counts_for_its_own_store_and_change_only(change):
+    receipt = replace(CLEAN, **change)
+    assert isinstance(earn(Purged("kb"), evidence=(receipt,), before=A, after=B), Unproven)
+    anonymous = replace(CLEAN, before="", after="")
+    assert earn(Purged("kb"), evidence=(anonymous,), before=A, after=B) == Purged("kb")
 
 
 @given(guarantees, guarantees, guarantees)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from expunge.core.errors import ClaimError, ConfigError, ScopeError, TargetError, UnknownName
+from expunge.core.errors import ClaimError, ConfigError, ScopeError, StoreError, TargetError, UnknownName
 from expunge.core.example import Example, Examples
 from expunge.core.guarantee import Empirical, Exact, Suppressed
 from expunge.core.objective import Loss
@@ -19,7 +19,7 @@ from expunge.data.memory import MemoryStore
 from expunge.engine.score import score
 from expunge.methods.asking import prompt_filter
 from expunge.methods.exact import retrain, ridge
-from expunge.methods.gradient import calibrated_ascent, grad_ascent, npo
+from expunge.methods.gradient import calibrated_ascent, dpo, grad_ascent, grad_diff_kl, idk_dpo, npo, simnpo
 from expunge.methods.gradient._gradient import Gradient
 from expunge.methods.provenance_check import require_kind, require_provenance
 from expunge.metrics import probability
@@ -47,7 +47,7 @@ def targets():
 @pytest.mark.parametrize("name", methods.names())
 def test_a_target_of_the_wrong_kind_is_refused_before_anything_changes(tmp_path, name, kind):
     method = methods.get(name)
-    fits = {"ridge": ("learner",)}.get(name, ("causal_lm",))
+    fits = {"ridge": ("learner",), "purge": ("datastore",)}.get(name, ("causal_lm",))
     if name == "retrain":
         method = method.with_recipe(toy_recipe(steps=1))
     if kind in fits:
@@ -215,3 +215,55 @@ def test_examples_are_not_touched_by_a_run():
     replace(npo, steps=2).unlearn(toy_model(), selection, seed=0)
     assert selection.digest() == before
     assert isinstance(selection.forget[0], Example)
+
+
+def test_dpo_needs_other_answers_in_the_data_and_idk_dpo_brings_its_own():
+    selection, target = toy_selection(), toy_model()
+    bare = replace(selection, forget=Examples(replace(e, alternative_answer="") for e in selection.forget))
+    before = target.digest()
+    with pytest.raises(StoreError, match="record 'ana-city' has no alternative answer"):
+        dpo.unlearn(target, bare, seed=0)
+    short = replace(idk_dpo, steps=2, batch_size=6)
+    outcome, same = (short.unlearn(target, s, seed=0) for s in (bare, selection))
+    assert outcome.selection is bare and not any(e.alternative_answer for e in outcome.selection.forget)
+    assert outcome.target.digest() == same.target.digest() != before == target.digest()
+    assert replace(short, alternative="given").digest() != short.digest()
+
+
+def test_the_other_answer_is_learned_in_place_of_the_forgotten_one():
+    selection = toy_selection()
+    target = toy_recipe(steps=80, hidden=32).train(MemoryStore(selection.retain + selection.forget), seed=0)
+    instead = Examples(replace(e, answer="I do not know.") for e in selection.forget)
+
+    def known(model, examples) -> float:
+        return float(probability.of(score(model, examples, probability.needs)).mean())
+
+    changed = replace(idk_dpo, steps=40, lr=3e-3, batch_size=6, retain_batch_size=11).unlearn(target, selection, seed=0)
+    assert known(changed.target, selection.forget) < 0.7 * known(target, selection.forget)
+    assert known(changed.target, instead) > 5 * known(target, instead)
+    assert known(changed.target, selection.retain) > 0.5
+
+
+def test_the_retain_terms_of_a_kl_method_hold_what_the_model_said():
+    selection = toy_selection()
+    target = toy_recipe(steps=80, hidden=32).train(MemoryStore(selection.retain + selection.forget), seed=0)
+    found = {}
+    for method in (grad_ascent, grad_diff_kl, simnpo):
+        short = replace(method, steps=12, lr=3e-3, batch_size=6, retain_batch_size=11, warmup=0.0)
+        changed = short.unlearn(target, selection, seed=0)
+        gap = score(changed.target, selection.retain, ["token_logp"])["token_logp"]
+        gap = gap - score(target, selection.retain, ["token_logp"])["token_logp"]
+        found[method.name] = float(np.abs(gap).mean())
+    assert found["grad_diff_kl"] < 0.5 * found["grad_ascent"]
+
+
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_shipped_defaults_were_searched_and_lie_in_the_range(name):
+    method = methods.get(name)
+    assert method.tuned, "say what was tried"
+    for setting, low, high in method.tuned:
+        values = {"steps": method.steps, "lr": method.lr}
+        values |= {k: v for t in method.loss.terms for k, v in t.settings} if isinstance(method.loss, Loss) else {}
+        values["retain weight"] = method.loss.terms[-1].weight if isinstance(method.loss, Loss) else 0.0
+        value = values.get(setting, dict(getattr(values.get("level"), "settings", ())).get(setting))
+        assert value is not None and low <= value <= high, setting

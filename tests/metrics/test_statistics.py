@@ -14,7 +14,7 @@ from expunge.core.errors import EvidenceError
 from expunge.core.measure import Statistic
 from expunge.core.registry import metrics
 from expunge.evaluation.attacking import mean_outcome
-from expunge.metrics import forget_quality, min_k_auc, model_utility
+from expunge.metrics import forget_quality, min_k_auc, model_utility, privleak, reference_auc
 from expunge.metrics.forget_quality import MODEL, REFERENCE, log10_p
 from expunge.metrics.min_k_auc import FORGET, HOLDOUT
 
@@ -89,3 +89,30 @@ def test_utility_of_a_lost_component_is_zero():
 def test_a_missing_score_is_named(name):
     with pytest.raises(EvidenceError, match="needs"):
         metrics.get(name)({})
+
+
+@given(weighted(), weighted(), weighted(), weighted())
+def test_weighted_privleak_is_that_of_the_resample(a, b, c, d):
+    keys = [(who, role, "min_k") for who in ("model", "reference") for role in ("forget", "holdout")]
+    pairs = dict(zip(keys, (a, b, c, d), strict=True))
+    found = {key: np.repeat(*pair) for key, pair in pairs.items()}
+    auc = {}
+    for who in ("model", "reference"):
+        inside, outside = (found[who, role, "min_k"] for role in ("forget", "holdout"))
+        auc[who] = roc_auc_score([0] * len(inside) + [1] * len(outside), [*inside, *outside])
+    many = privleak.function({k: p[0] for k, p in pairs.items()}, {k: p[1][None] for k, p in pairs.items()})
+    if auc["reference"] == 0:
+        assert math.isnan(privleak(found)) and np.isnan(many).all()
+    else:
+        expected = 100 * (auc["model"] / auc["reference"] - 1)
+        assert privleak(found) == pytest.approx(expected) and many[0] == pytest.approx(expected)
+
+
+def test_the_reference_attack_sees_only_what_the_reference_does_not():
+    model = {("model", "forget", "loss"): [-1.0, -2.0, -3.0], ("model", "holdout", "loss"): [-5.0, -6.0]}
+    same = {("reference", role, "loss"): values for (_, role, _), values in model.items()}
+    assert reference_auc({**model, **same}) == 0.5
+    flat = {("reference", "forget", "loss"): [-4.0] * 3, ("reference", "holdout", "loss"): [-4.0] * 2}
+    assert reference_auc({**model, **flat}) == 1.0
+    ones = {("model", "forget", "loss"): np.array([[1, 0, 2]]), ("model", "holdout", "loss"): np.array([[1, 1]])}
+    assert reference_auc.function({**model, **flat}, ones).tolist() == [1.0]

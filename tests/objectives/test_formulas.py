@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from expunge.core.errors import ConfigError, UnknownName
 from expunge.core.objective import Loss, as_loss, constant, objective
-from expunge.objectives import calibrated_ascent, grad_ascent, kl, nll, npo
+from expunge.objectives import calibrated_ascent, dpo, grad_ascent, kl, nll, npo, simnpo
 
 nats = st.floats(-30, 0)
 
@@ -29,6 +29,31 @@ def test_the_gradient_of_npo_becomes_that_of_ascent_as_beta_vanishes(values):
     npo(logp, reference, beta=1e-6).sum().backward()
     assert logp.grad is not None
     assert logp.grad.tolist() == pytest.approx([1.0] * len(values), abs=1e-5)
+
+
+@given(st.lists(nats, min_size=1, max_size=6), st.lists(nats, min_size=6, max_size=6), nats, st.floats(0.05, 2))
+def test_dpo_is_npo_where_the_other_answer_has_moved_nowhere_and_less_where_it_rose(logp, reference, other, beta):
+    a, b = (torch.tensor(v[: len(logp)], dtype=torch.float64) for v in (logp, reference))
+    alt = torch.full_like(a, other)
+    assert torch.allclose(dpo(a, b, alt, alt, beta=beta), npo(a, b, beta=beta), rtol=1e-9)
+    assert (dpo(a, b, alt, alt - 3.0, beta=beta) < npo(a, b, beta=beta)).all()
+
+
+@given(st.lists(nats, min_size=1, max_size=6), st.integers(1, 40), st.floats(0.1, 5), st.floats(0, 5))
+def test_simnpo_pulls_with_half_its_strength_at_its_level(logp, n, beta, gamma):
+    logp = torch.tensor(logp, dtype=torch.float64, requires_grad=True)
+    tokens = torch.full(logp.shape, n)
+    simnpo(logp, tokens, beta=beta, gamma=gamma).sum().backward()
+    assert logp.grad is not None
+    # The slope a nat is 2 / n times the logistic of what is missing to the level: 1 / n at it.
+    missing = [gamma + beta / n * a for a in logp.tolist()]
+    assert logp.grad.tolist() == pytest.approx([2 / n / (1 + math.exp(-m)) for m in missing], rel=1e-9)
+
+
+def test_simnpo_judges_long_and_short_answers_by_their_mean():
+    short, long = torch.tensor([-2.0]), torch.tensor([-20.0])
+    a, b = simnpo(short, torch.tensor([2]), beta=2.5, gamma=0.5), simnpo(long, torch.tensor([20]), beta=2.5, gamma=0.5)
+    assert torch.equal(a, b)
 
 
 def test_ascent_is_the_opposite_of_descent():

@@ -46,7 +46,7 @@ def test_every_architecture_of_the_table_runs_scores_trains_and_speaks(architect
         states = run_states(target.model, target.facts, batch, final=True, layers=(0, 2))
         full = target.model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, output_hidden_states=True)
     assert states.final is not None
-    torch.testing.assert_close(target.model.get_output_embeddings()(states.final), full.logits[batch.rows, batch.cols])
+    torch.testing.assert_close(target.facts.head(target.model)(states.final), full.logits[batch.rows, batch.cols])
     torch.testing.assert_close(states.layers[0], full.hidden_states[1][batch.rows, batch.cols])
     before = score(target, toy_selection().retain, ["token_logp"])["token_logp"].sum()
     train(
@@ -170,7 +170,7 @@ def test_a_folder_that_is_not_there_or_holds_no_model_is_refused(tmp_path):
 def test_an_architecture_without_facts_is_refused():
     target = toy_model()
     target.model.config.model_type = "lama"
-    with pytest.raises(TargetError, match=r"no facts for the architecture 'lama'.*gpt2, llama.*Add a row"):
+    with pytest.raises(TargetError, match=r"no facts for the architecture 'lama'.*gpt2, gpt_neox, llama.*Add a row"):
         facts_of(target.model)
 
 

@@ -53,7 +53,10 @@ def test_it_writes_what_it_promises(walked):
     for name in ("report.html", "evidence.json", "manifest.json", "summary.json", "plan.json", "corpus.jsonl"):
         assert (out / name).is_file()
     made = ("retrained", *GRADIENT, "prompt_filter", "ridge")
-    assert {p.name for p in (out / "certificates").iterdir()} == {f"{key}.certificate.json" for key in made}
+    kinds = ("certificate", "receipt")
+    assert {p.name for p in (out / "certificates").iterdir()} == {
+        f"{key}.{kind}.json" for key in made for kind in kinds
+    }
     assert {p.name for p in (out / "scores").iterdir()} == set(MODELS)
     assert all((out / key / "model.safetensors").is_file() for key in MODELS if key != "prompt_filter")
     assert not (out / ".work").exists() or not list((out / ".work").rglob("*"))
@@ -117,10 +120,11 @@ def test_the_manifest_names_every_file_and_whether_it_holds_personal_data(walked
     personal = {e.path: e.contains_personal_data for e in manifest.entries}
     assert set(personal) == set(tree(walked.out)) - {"manifest.json", "done.json"}
     assert manifest.changed(walked.out) == []
-    for name in ("corpus.jsonl", "request.json", "original/model.safetensors", "npo/model.safetensors"):
+    for name in ("corpus.jsonl", "original/model.safetensors", "npo/model.safetensors"):
         assert personal[name]
     assert all(flag for name, flag in personal.items() if name.startswith(("scores/", "prompt_filter/", "ridge/")))
-    assert not any(personal[n] for n in ("report.html", "evidence.json", "summary.json", "plan.json", "table.txt"))
+    public = ("report.html", "request.json", "evidence.json", "summary.json", "plan.json", "table.txt")
+    assert not any(personal[name] for name in public)
 
 
 def test_what_is_called_public_holds_no_forgotten_text(walked):
@@ -131,7 +135,7 @@ def test_what_is_called_public_holds_no_forgotten_text(walked):
     for entry in Manifest.read(walked.out).entries:
         if not entry.contains_personal_data:
             text = (walked.out / entry.path).read_text()
-            if entry.path.startswith("certificates/"):
+            if entry.path.endswith(".certificate.json"):
                 text = base64.b64decode(json.loads(text)["payload"]).decode()
                 assert "certificate" in text
             assert not [word for word in words if word in text], entry.path
@@ -195,7 +199,8 @@ def test_only_what_was_lost_is_done_again(name, again, change, walked, small, do
     assert Manifest.read(walked.out).changed(walked.out) == []
     # What a stage computes is the same, bit for bit; how long it took, and whatever states that, is not.
     # So are the salts: those of tables are left out, a guard's changes what is digested.
-    timed = ("evidence.json", "report.html", "table.txt", "summary.json", "certificates/", ".stages/") if again else ()
+    stated = ("conclusion.json", "evidence.json", "report.html", "table.txt", "summary.json")
+    timed = (*stated, "certificates/", ".stages/") if again else ()
     drawn = ("prompt_filter/", "scores/prompt_filter/") if "prompt_filter" in again else ()
     same = [n for n in before if not n.startswith((*timed, *drawn, "manifest.json", "done.json"))]
     assert {n: unsalted(n, after[n]) for n in same} == {n: unsalted(n, before[n]) for n in same}
@@ -220,7 +225,7 @@ def test_a_certificate_that_was_changed_is_set_aside_never_overwritten(walked, s
     path.write_bytes(whole.replace(b"payload", b"Payload"))
     demo.demo(walked.out, seed=SEED)
     assert path.read_bytes() == whole
-    aside = list((walked.out / "certificates" / "superseded").iterdir())
+    aside = list((walked.out / "certificates" / "superseded").glob("*.certificate.json"))
     assert [p.read_bytes() for p in aside] == [whole.replace(b"payload", b"Payload")]
 
 
@@ -238,6 +243,7 @@ def test_another_seed_is_another_run(walked, small, monkeypatch):
 
 
 def test_another_signer_signs_again_but_trains_nothing(walked, small, done, monkeypatch, tmp_path):
+    shutil.copytree(walked.home / "vault", tmp_path / "another" / "vault")
     monkeypatch.setenv("EXPUNGE_HOME", str(tmp_path / "another"))
     demo.demo(walked.out, seed=SEED)
     assert done == []

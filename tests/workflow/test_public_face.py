@@ -116,7 +116,7 @@ def test_requests_and_data_that_make_no_sense(walked, data):
         expunge.unlearn(target, expunge.Request("a", expunge.Records(data.ids()[0])), "nop", data)
     with pytest.raises(StoreError, match="No such file"):
         expunge.load_data(walked.out / "absent.jsonl")
-    with pytest.raises(ExpungeError, match="is a guard"):
+    with pytest.raises(ExpungeError, match="is an overlay"):
         expunge.adopt(walked.out / "prompt_filter")
 
 

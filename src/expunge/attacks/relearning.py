@@ -26,10 +26,13 @@ class Relearning:
     Args:
         shown: records a subject that the attacker has.
         training: the attacker's budget.
+        looks: steps after which the asked records are scored on the way; 0 is before the first. What is found on the
+            way is for the recovery curve; the outcome is that of the whole budget.
     """
 
     shown: int = 2
     training: Training = field(default_factory=lambda: Training(lr=5e-4, steps=20, batch_size=20))
+    looks: tuple[int, ...] = (0, 2, 5, 10)
     access = Access.FINETUNE | Access.LOGPROBS
 
     def digest(self) -> str:
@@ -38,7 +41,7 @@ class Relearning:
 
     def settings(self) -> dict[str, Any]:
         """The budget, as a certificate states it."""
-        return {"name": "relearning", "shown": self.shown, "training": self.training}
+        return {"name": "relearning", "shown": self.shown, "training": self.training, "looks": self.looks}
 
     def split(self, forget: Examples) -> tuple[Examples, Examples]:
         """Records shown to the attacker and records asked afterwards.
@@ -68,18 +71,40 @@ class Relearning:
             seed: order of the attacker's steps.
 
         Returns:
-            One row an asked record: ``record_id``, ``subject`` and ``outcome``, the probability of its answer.
+            One row an asked record: ``record_id``, ``subject``, ``outcome``, the probability of its answer, and the
+            same on the way as ``after_0``, ``after_2`` and so on, the last of which is the outcome.
 
         Raises:
             TargetError: the oracle does not grant what is needed.
         """
         oracle.require(self.access, "relearning")
         shown, asked = self.split(probes)
-        attacked = finetune(oracle, shown, self.training, seed=seed, stage="relearning")
-        values = probability.of(score(attacked, asked, probability.needs))
+        found: dict[int, Any] = {}
+
+        def look(model: Any, steps: int) -> None:
+            found[steps] = probability.of(score(model, asked, probability.needs))
+
+        if 0 in self.looks:
+            look(oracle.target, 0)
+        taken = 0
+
+        def watch(model: Any, steps: int) -> None:
+            nonlocal taken
+            taken = steps
+            if steps in self.looks:
+                look(model, steps)
+
+        attacked = finetune(oracle, shown, self.training, seed=seed, stage="relearning", look=watch)
+        if taken not in found:
+            look(attacked, taken)
         return [
-            {"record_id": record, "subject": subject, "outcome": float(value)}
-            for record, subject, value in zip(asked.ids, asked.subjects, values, strict=True)
+            {
+                "record_id": record,
+                "subject": subject,
+                "outcome": float(found[taken][row]),
+                **{f"after_{steps}": float(values[row]) for steps, values in sorted(found.items())},
+            }
+            for row, (record, subject) in enumerate(zip(asked.ids, asked.subjects, strict=True))
         ]
 
 

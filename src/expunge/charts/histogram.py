@@ -33,6 +33,10 @@ from expunge.core.errors import EvidenceError
 
 PANEL = 58.0
 EDGE = 8.0
+STROKES = {
+    "second": f"stroke: {SECOND}; stroke-width: 2; stroke-dasharray: 5 2.5",
+    "third": f"stroke: {INK}; stroke-width: 1.25; stroke-dasharray: 1.5 2",
+}
 
 
 @dataclass(frozen=True)
@@ -43,11 +47,18 @@ class Panel:
         label: of the model.
         first: (N,) scores of the first group, drawn as filled bars.
         second: (M,) scores of the second group, drawn as a dashed outline.
+        third: (L,) scores of a third group, drawn as a thin dotted outline; empty for none.
     """
 
     label: str
     first: Sequence[float]
     second: Sequence[float]
+    third: Sequence[float] = ()
+
+    @property
+    def groups(self) -> tuple[Sequence[float], ...]:
+        """The groups that it has."""
+        return (self.first, self.second, *((self.third,) if len(self.third) else ()))
 
 
 def bin_edges(panels: Sequence[Panel], *, bins: int = 24, domain: tuple[float, float] | None = None) -> list[float]:
@@ -64,7 +75,7 @@ def bin_edges(panels: Sequence[Panel], *, bins: int = 24, domain: tuple[float, f
     Raises:
         EvidenceError: a score is not finite.
     """
-    scores = np.array([s for panel in panels for s in (*panel.first, *panel.second)], dtype=float)
+    scores = np.array([s for panel in panels for group in panel.groups for s in group], dtype=float)
     if not np.isfinite(scores).all():
         raise EvidenceError("a score that is to be drawn is not finite")
     low, high = (float(scores.min()), float(scores.max())) if scores.size else (0.0, 1.0)
@@ -84,8 +95,8 @@ def bin_counts(scores: Sequence[float], edges: Sequence[float]) -> list[int]:
     return [int(count) for count in np.histogram(inside, bins=np.asarray(edges))[0]]
 
 
-def _outline(shares: Sequence[float], xs: Sequence[float], base: float, peak: float) -> Markup:
-    style = f"fill: none; stroke: {SECOND}; stroke-width: 2; stroke-dasharray: 5 2.5"
+def _outline(shares: Sequence[float], xs: Sequence[float], base: float, peak: float, kind: str) -> Markup:
+    style = f"fill: none; {STROKES[kind]}"
     parts: list[Markup] = []
     bins = list(zip(shares, xs, xs[1:], strict=False))
     for filled, run in itertools.groupby(bins, key=lambda item: item[0] > 0):
@@ -93,12 +104,12 @@ def _outline(shares: Sequence[float], xs: Sequence[float], base: float, peak: fl
         tops = [(x, base - PANEL * share / peak) for share, left, right in steps for x in (left, right)]
         points = [(steps[0][1], base), *tops, (steps[-1][2], base)]
         path = " ".join(f"{number(x)},{number(y)}" for x, y in points)
-        parts += [element("polyline", {"class": "second", "points": path, "style": style})] if filled else []
+        parts += [element("polyline", {"class": kind, "points": path, "style": style})] if filled else []
     return join(*parts)
 
 
 def _beyond(panel: Panel, edges: Sequence[float]) -> str:
-    scores = [*panel.first, *panel.second]
+    scores = [s for group in panel.groups for s in group]
     low, high = tick_texts((edges[0], edges[-1]))
     below, above = sum(s < edges[0] for s in scores), sum(s > edges[-1] for s in scores)
     parts = [f"{below} below {low}"] * (below > 0) + [f"{above} above {high}"] * (above > 0)
@@ -108,10 +119,10 @@ def _beyond(panel: Panel, edges: Sequence[float]) -> str:
 def _panel(panel: Panel, edges: Sequence[float], scale: Scale, top: float, lines: int) -> Markup:
     base = top + LINE * lines + 6 + PANEL
     xs = [scale(edge) for edge in edges]
-    groups = [(bin_counts(scores, edges), max(len(scores), 1)) for scores in (panel.first, panel.second)]
-    first, second = ([count / n for count in counts] for counts, n in groups)
-    peak = max(*first, *second) or 1.0
-    caption = f"n = {len(panel.first)}, {len(panel.second)}"
+    counted = [(bin_counts(scores, edges), max(len(scores), 1)) for scores in panel.groups]
+    first, *others = ([count / n for count in counts] for counts, n in counted)
+    peak = max(map(max, (first, *others))) or 1.0
+    caption = f"n = {', '.join(str(len(group)) for group in panel.groups)}"
     if beyond := _beyond(panel, edges):
         caption = f"{beyond}; {caption}"
     room = scale.end - scale.start - (text_width(caption, SIZE) + 12 if lines == 1 else 0)
@@ -130,7 +141,7 @@ def _panel(panel: Panel, edges: Sequence[float], scale: Scale, top: float, lines
         ),
         text(where[0], where[1], caption, anchor=where[2], style=f"fill: {MUTED}; {HALO}", kind="label"),
         *bars,
-        _outline(second, xs, base, peak),
+        *(_outline(shares, xs, base, peak, kind) for shares, kind in zip(others, STROKES, strict=False)),
         line(scale.start, base, scale.end, base, f"stroke: {INK}; stroke-width: 1"),
     )
 
@@ -141,11 +152,11 @@ def histogram_pair(
     title: str,
     description: str,
     x_label: str,
-    names: tuple[str, str] = ("forget", "holdout"),
+    names: Sequence[str] = ("forget", "holdout"),
     edges: Sequence[float] | None = None,
     width: float = 720.0,
 ) -> Markup:
-    """Draw one panel a model: the first group as filled bars, the second as a dashed outline.
+    """Draw one panel a model: the first group as filled bars, the others as a dashed and a dotted outline.
 
     Heights are shares of a group, scaled to the tallest bin of the panel.
 
@@ -154,7 +165,7 @@ def histogram_pair(
         title: name of the chart.
         description: what it shows, for those who cannot see it.
         x_label: quantity, unit and which direction is good.
-        names: of the two groups.
+        names: of the groups.
         edges: of the bins; by default from all scores.
         width: () pixels. Of the whole chart.
 
@@ -166,8 +177,8 @@ def histogram_pair(
     inset = max(EDGE + 8, widest(ticks) / 2 + 2)
     scale = Scale(edges[0], edges[-1], inset, width - inset)
     bars = rectangle(-9, -6, 18, 12, f"fill: {FIRST}; opacity: 0.6")
-    dashes = line(-9, 0, 9, 0, f"stroke: {SECOND}; stroke-width: 2; stroke-dasharray: 5 2.5")
-    key, high = legend([(bars, names[0]), (dashes, names[1])], EDGE, SIZE, width - EDGE)
+    strokes = [line(-9, 0, 9, 0, style) for style in STROKES.values()]
+    key, high = legend(list(zip([bars, *strokes], names, strict=False)), EDGE, SIZE, width - EDGE)
     lines = 1 if width > NARROW else 2
     top, step = high + 6, LINE * lines + PANEL + 18
     bottom = top + step * len(panels) - 6

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from expunge.charts.svg import (
     y_axis,
 )
 
+FRONT = f"stroke: {FIRST}; stroke-width: 1.5; stroke-dasharray: 7 3 1.5 3"
 Shape = Literal["dot", "ring", "star", "square"]
 
 
@@ -45,12 +47,23 @@ class Point:
         x: with its interval.
         y: with its interval.
         shape: star for the model that all others are measured against.
+        front: whether the staircase of the best trade-offs goes through it.
     """
 
     label: str
     x: Span
     y: Span
     shape: Shape = "dot"
+    front: bool = False
+
+
+def best(pairs: Sequence[tuple[float, float]]) -> list[bool]:
+    """Which pairs are on the Pareto front: none other has less x and no less y, or as little x and more y.
+
+    >>> best([(0.2, 0.8), (0.1, 0.7), (0.2, 0.7), (0.9, 0.9)])
+    [True, True, False, True]
+    """
+    return [not any(p <= x and q >= y and (p, q) != (x, y) for p, q in pairs) for x, y in pairs]
 
 
 @dataclass(frozen=True)
@@ -98,6 +111,21 @@ def _marks(points: Sequence[Point], frame: Frame) -> tuple[Markup, list[Box]]:
     return join(*bars, *marks), boxes
 
 
+def _front(points: Sequence[Point], frame: Frame) -> tuple[Markup | None, list[Box]]:
+    corners = sorted((frame.x(p.x.value), frame.y(p.y.value)) for p in points if p.front)
+    if not corners:
+        return None, []
+    path = [(corners[0][0], frame.bottom), corners[0]]
+    for x, y in corners[1:]:
+        path += [(x, path[-1][1]), (x, y)]
+    path.append((frame.right, path[-1][1]))
+    boxes = [
+        Box(min(a, c) - 1, min(b, d) - 1, abs(c - a) + 2, abs(d - b) + 2) for (a, b), (c, d) in itertools.pairwise(path)
+    ]
+    points_of = " ".join(f"{number(x)},{number(y)}" for x, y in path)
+    return element("polyline", {"class": "front", "points": points_of, "style": f"fill: none; {FRONT}"}), boxes
+
+
 def _labels(points: Sequence[Point], frame: Frame, avoid: list[Box]) -> Markup:
     room = (frame.right - frame.left) * 0.4
     anchors = [(frame.x(p.x.value), frame.y(p.y.value)) for p in points]
@@ -140,6 +168,7 @@ def scatter(
     keys: Sequence[tuple[Shape, str]] = (),
     band: tuple[float, float] | None = None,
     band_label: str = "",
+    front_label: str = "",
     width: float = 720.0,
 ) -> Markup:
     """Draw points with error bars. To the right is more of x, up is more of y; both axes hold zero.
@@ -153,6 +182,7 @@ def scatter(
         keys: what the shapes mean.
         band: (largest x, smallest y) of the corner that is shaded.
         band_label: what holds there.
+        front_label: what the staircase is called.
         width: () pixels. Of the whole chart.
 
     Returns:
@@ -169,11 +199,14 @@ def scatter(
         x_edge, y_edge = frame.x(band[0]), frame.y(band[1])
         parts.append(rectangle(left, top, x_edge - left, y_edge - top, f"fill: {BAND}", kind="band"))
     marks, boxes = _marks(points, frame)
-    parts += [axes, marks, _labels(points, frame, boxes)]
+    front, steps = _front(points, frame)
+    parts += [axes, *([front] if front else []), marks, _labels(points, frame, boxes + steps)]
     foot, deep = axis_title(x_label, left if width > NARROW else edge, bottom + 2.4 * LINE, width - left)
     entries = [(mark(shape), words) for shape, words in keys]
     if band is not None:
         entries.append((rectangle(-9, -7, 18, 14, f"fill: {BAND}; stroke: {MUTED}; stroke-width: 0.5"), band_label))
+    if front is not None:
+        entries.append((line(-9, 0, 9, 0, FRONT), front_label))
     base = bottom + 2.4 * LINE + deep + 10
     key, high = legend(entries, left if width > NARROW else edge, base, width - edge)
     return picture(width, base + high - LINE + 6, title, description, *parts, foot, key)

@@ -8,12 +8,17 @@ from collections.abc import Sequence
 import typer
 from typer.exceptions import TyperException
 
+from expunge.cli.adopt import adopt
 from expunge.cli.bench import bench
 from expunge.cli.certify import certify
 from expunge.cli.demo import demo
 from expunge.cli.doctor import doctor
 from expunge.cli.evaluate import evaluate
+from expunge.cli.keys import keys
+from expunge.cli.ledger import ledger
 from expunge.cli.listing import listing
+from expunge.cli.purge import purge
+from expunge.cli.report import report
 from expunge.cli.showing import add
 from expunge.cli.unlearn import unlearn
 from expunge.cli.verify import verify
@@ -31,14 +36,19 @@ VERBS = {
     "demo": demo,
     "doctor": doctor,
     "list": listing,
+    "adopt": adopt,
     "unlearn": unlearn,
     "evaluate": evaluate,
     "certify": certify,
     "verify": verify,
+    "report": report,
+    "purge": purge,
 }
 for name, verb in VERBS.items():
     add(app, name, verb)
 app.add_typer(bench, name="bench")
+app.add_typer(keys, name="keys")
+app.add_typer(ledger, name="ledger")
 
 
 STOPPED = 130

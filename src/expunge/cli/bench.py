@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from expunge.cli.demo import Dry, Json, finish
-from expunge.cli.showing import add, progress, say
+from expunge.cli.demo import Dry, Json
+from expunge.cli.several import Several
+from expunge.cli.showing import add, progress, say, say_json
 
 bench = typer.Typer(help="Walk the demo's road on the field's data.", rich_markup_mode=None)
 
@@ -19,31 +20,48 @@ def group() -> None:
 
 
 def tofu(
-    data: Annotated[Path, typer.Option(help="Folder with TOFU's files.")],
+    data: Annotated[str, typer.Option(help="Folder with TOFU's files, or locuslab/TOFU.")],
     model: Annotated[str, typer.Option(help="Folder or hub name of a causal LM.")],
-    authors: Annotated[int, typer.Option(help="Authors that the original learns.", min=2)] = 8,
-    forget: Annotated[int, typer.Option(help="Of them that are forgotten.", min=1)] = 2,
-    methods: Annotated[list[str] | None, typer.Option(help="Methods to run; repeat the option.")] = None,
+    authors: Annotated[
+        int | None, typer.Option(help="Authors that the original learns; 12 if not given.", min=2)
+    ] = None,
+    forget: Annotated[int | None, typer.Option(help="Of them that are forgotten; 3 if not given.", min=1)] = None,
+    split: Annotated[str | None, typer.Option(help="Instead: forget01, forget05 or forget10, as in the paper.")] = None,
+    methods: Annotated[list[str] | None, typer.Option(help="Methods to run, one or several.")] = None,
+    seeds: Annotated[
+        list[int] | None, typer.Option(help="Of the models, one or several; 0 if not given.", min=0)
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/tofu"),
-    seed: Annotated[int, typer.Option(help="Of the models.", min=0)] = 0,
     as_json: Json = False,
     dry_run: Dry = False,
 ) -> None:
     """Fine-tune a pretrained model on TOFU's authors, make it forget some, and judge how well each method did.
 
-    Killed, it continues where it was.
+    Killed, it continues where it was. What an earlier command with other methods or seeds trained in the same folder is
+    used again.
 
-    Example: expunge bench tofu --data tofu --model stories260K --authors 8 --forget 2
+    Example: expunge bench tofu --data tofu --model stories260K --authors 12 --forget 3 --seeds 0 1 2
     """
-    from expunge.workflow.bench_tofu import METHODS, bench_tofu
+    from expunge.core.canonical import read_json
+    from expunge.workflow.bench_tofu import METHODS, Choice, bench_tofu
 
-    names = tuple(methods) if methods else METHODS
+    choice = Choice.of(authors, forget, split)
+    names, numbers = tuple(methods or METHODS), tuple(seeds or (0,))
     if dry_run:
-        say(f"would fine-tune {model} three times, forget by {', '.join(names)}, and write to {out}")
+        say(
+            f"would fine-tune {model} three times for each of {len(numbers)} seeds, forget by {', '.join(names)}, "
+            f"and write to {out}"
+        )
         return
     with progress():
-        table = bench_tofu(out, data=data, model=model, authors=authors, forget=forget, methods=names, seed=seed)
-    finish(out, table, as_json)
+        table = bench_tofu(out, data=data, model=model, choice=choice, methods=names, seeds=numbers)
+    if as_json:
+        say_json(read_json(out / "summary.json"))
+        return
+    say(table.rstrip("\n"))
+    say(f"\nreport: {out / 'report.html'}")
+    for seed in numbers:
+        say(f"certificates: {out / f'seed-{seed}' / 'certificates'}, each checked with: expunge verify PATH")
 
 
-add(bench, "tofu", tofu)
+add(bench, "tofu", tofu, kind=Several)

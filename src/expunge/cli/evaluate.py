@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,18 +12,31 @@ from expunge.cli.showing import progress, say, say_json
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="Folder that expunge unlearn wrote.")],
-    reference: Annotated[str, typer.Option(help="A model trained without the forgotten records.")],
+    run: Annotated[Path | None, typer.Argument(help="Folder that expunge unlearn wrote.")] = None,
+    reference: Annotated[str | None, typer.Option(help="A model trained without the forgotten records.")] = None,
     second: Annotated[str | None, typer.Option(help="Another such model with another seed: the ceiling.")] = None,
     policy: Annotated[str, typer.Option(help="Name of a policy; see expunge list policies.")] = "research-tofu",
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", help="Compute again from the score tables of a finished run, without a model."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of attacks and resampling.", min=0)] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything but measure and write nothing.")] = False,
 ) -> int:
     """Measure a result against models that never knew, and judge it. Exits 1 if the claim is not earned.
 
+    With --from nothing is measured: what a run of any kind found is computed again from its score tables, files that
+    are missing are put back, and it exits 1 if a file differs from what comes out.
+
     Example: expunge evaluate runs/mine --reference retrained --second retrained-again
     """
+    if source is not None:
+        if run is not None or reference is not None or second is not None:
+            raise typer.BadParameter("--from takes the run and nothing else to measure")
+        return _again(source, as_json, dry_run)
+    if run is None or reference is None:
+        raise typer.BadParameter("give the folder of a result and --reference, or --from a finished run")
     from expunge.core.canonical import read_json
     from expunge.workflow.single import FOUND, evaluate_folder, prepare_evaluation
 
@@ -32,17 +46,32 @@ def evaluate(
         return 0
     with progress():
         verdict = evaluate_folder(run, policy=policy, reference=reference, second=second, seed=seed)
-    cells = read_json(run / FOUND)["cells"]
+    _show(verdict, read_json(run / FOUND)["cells"], as_json)
+    return 0 if verdict.status == "earned" else 1
+
+
+def _show(verdict: Any, cells: Mapping[str, Any], as_json: bool) -> None:
     if as_json:
         findings = [{"criterion": f.criterion, "status": f.status, "reason": f.reason} for f in verdict.findings]
         say_json({"policy": verdict.policy, "status": verdict.status, "findings": findings, "cells": cells})
+        return
+    for name, cell in cells.items():
+        shown = "-" if cell["value"] is None else f"{cell['value']:.4f}"
+        low, high = cell["low"], cell["high"]
+        interval = f"[{low:.4f}, {high:.4f}]" if low is not None and high is not None else cell["reason"]
+        say(f"{name:<14} {shown:>10}  {interval}")
+    for finding in verdict.findings:
+        say(f"{finding.criterion:<14} {finding.status:>13}  {finding.reason}")
+    say(f"{verdict.policy}: {verdict.status}")
+
+
+def _again(run: Path, as_json: bool, dry_run: bool) -> int:
+    from expunge.workflow.recompute import recompute
+
+    found = recompute(run, write=not dry_run)
+    if as_json:
+        say_json({"files": found.files, "same": found.same})
     else:
-        for name, cell in cells.items():
-            shown = "-" if cell["value"] is None else f"{cell['value']:.4f}"
-            low, high = cell["low"], cell["high"]
-            interval = f"[{low:.4f}, {high:.4f}]" if low is not None and high is not None else cell["reason"]
-            say(f"{name:<14} {shown:>10}  {interval}")
-        for finding in verdict.findings:
-            say(f"{finding.criterion:<14} {finding.status:>13}  {finding.reason}")
-        say(f"{verdict.policy}: {verdict.status}")
-    return 0 if verdict.status == "earned" else 1
+        for name, status in found.files.items():
+            say(f"{name:<16} {'would be restored' if dry_run and status == 'restored' else status}")
+    return 0 if found.same else 1

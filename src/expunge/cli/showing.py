@@ -12,14 +12,15 @@ from typing import Any
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from typer.core import TyperCommand
 
 from expunge.core.progress import listening
 
 
-def add(app: typer.Typer, name: str, verb: Callable[..., Any]) -> None:
+def add(app: typer.Typer, name: str, verb: Callable[..., Any], *, kind: type[TyperCommand] | None = None) -> None:
     """Make a function a command. The line of its docstring that starts with "Example:" ends the help, unwrapped."""
     text, _, example = (inspect.getdoc(verb) or "").partition("Example: ")
-    app.command(name, help=text.strip(), epilog=f"\b\nExample:\n  {example.strip()}")(verb)
+    app.command(name, cls=kind, help=text.strip(), epilog=f"\b\nExample:\n  {example.strip()}")(verb)
 
 
 @contextlib.contextmanager

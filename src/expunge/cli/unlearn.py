@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,11 +14,12 @@ Retain = Annotated[Path | None, typer.Option(help="Records to keep, in the same 
 Holdout = Annotated[Path | None, typer.Option(help="Records that no model saw; evidence reads them.")]
 Validation = Annotated[Path | None, typer.Option(help="More of them; a method may calibrate on them.")]
 General = Annotated[Path | None, typer.Option(help="Facts that must survive.")]
+FORGET = "Records to forget: JSON Lines, Parquet, SQLite or a saved dataset. Given again, a request of its own."
 
 
 def unlearn(
     model: Annotated[str, typer.Option(help="Folder or hub name of a causal LM.")],
-    forget: Annotated[Path, typer.Option(help="Records to forget: JSON or JSON Lines with question and answer.")],
+    forget: Annotated[list[Path], typer.Option(help=FORGET)],
     method: Annotated[str, typer.Option(help="Name of a method; see expunge list methods.")],
     out: Annotated[Path, typer.Option(help="Folder for the result.")],
     retain: Retain = None,
@@ -28,6 +30,9 @@ def unlearn(
     lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Forget records a step.", min=1)] = None,
     save_every: Annotated[int | None, typer.Option(help="Steps between checkpoints.", min=1)] = None,
+    in_sequence: Annotated[
+        bool, typer.Option("--in-sequence", help="Answer several requests one after another, not together.")
+    ] = False,
     basis: Annotated[str, typer.Option(help="Ground of the request, for the certificate.")] = "",
     seed: Annotated[int, typer.Option(help="Of the run.", min=0)] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -35,22 +40,45 @@ def unlearn(
 ) -> None:
     """Make a model forget what a file lists. The model itself stays as it is; killed, the same command continues.
 
+    Several requests are kept in a folder each below --out: request-1, request-2, and so on.
+
     Example: expunge unlearn --model m --forget f.jsonl --retain r.jsonl --method npo --out runs/mine
     """
+    from expunge.workflow.request_folders import folders_of, prepare_several, unlearn_several
     from expunge.workflow.single import Paths, prepare, unlearn_paths
 
-    paths = Paths(model, forget, retain, holdout, validation, general)
+    paths = [Paths(model, each, retain, holdout, validation, general) for each in forget]
     settings = {"steps": steps, "lr": lr, "batch_size": batch_size, "save_every": save_every}
+    how: dict[str, Any] = {"settings": settings, "basis": basis, "seed": seed}
+    if len(paths) == 1:
+        if dry_run:
+            selection, chosen, _ = prepare(paths[0], method, out, settings)
+            say(f"would forget {len(selection.forget)} records by {chosen.name} and write to {out}")
+            return
+        with progress():
+            outcome = unlearn_paths(paths[0], method, out, **how)
+        _tell([(out, outcome)], as_json, alone=True)
+        return
     if dry_run:
-        selection, chosen, _ = prepare(paths, method, out, settings)
-        say(f"would forget {len(selection.forget)} records by {chosen.name} and write to {out}")
+        selections, chosen, _ = prepare_several(paths, method, out, settings, in_sequence=in_sequence)
+        sizes = " and ".join(str(len(s.forget)) for s in selections)
+        order = "one after another" if in_sequence else "together"
+        say(f"would forget {sizes} records {order} by {chosen.name} and write to {out}")
         return
     with progress():
-        outcome = unlearn_paths(paths, method, out, settings=settings, basis=basis, seed=seed)
-    facts = {"before": outcome.before, "after": outcome.target.digest(), "method": outcome.method, "out": str(out)}
+        answers = unlearn_several(paths, method, out, in_sequence=in_sequence, **how)
+    _tell(zip(folders_of(out, len(paths)), (a.outcome for a in answers), strict=True), as_json)
+
+
+def _tell(results: Iterable[tuple[Path, Any]], as_json: bool, *, alone: bool = False) -> None:
+    told: list[dict[str, Any]] = []
+    for out, outcome in results:
+        facts = {"before": outcome.before, "after": outcome.target.digest(), "method": outcome.method, "out": str(out)}
+        told.append({**facts, "seconds": outcome.cost.seconds})
+        if not as_json:
+            for name, value in facts.items():
+                say(f"{name:<7} {value}")
     if as_json:
-        say_json({**facts, "seconds": outcome.cost.seconds})
+        say_json(told[0] if alone else {"requests": told})
         return
-    for name, value in facts.items():
-        say(f"{name:<7} {value}")
     say("nothing is claimed until it is measured: expunge evaluate")

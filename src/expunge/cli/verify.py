@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -18,14 +19,16 @@ def verify(
     details: Annotated[bool, typer.Option(help="Print the whole certificate.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:
-    """Check a certificate: its signature, its signer, its reasoning, and every file that it digests.
+    """Check a certificate: its signature, its signer, its reasoning, its receipt, and every file that it digests.
 
     Needs no model and no machine learning package. Exits 0 only if all of it holds. Of a certificate that was copied
-    away from its files the signature alone is judged, and that is said.
+    away from its files the signature alone is judged, and that is said. A receipt beside it shows that the log
+    committed to it, and to the guarantee that it states; two receipts are compared by expunge ledger check --against.
 
     Example: expunge verify runs/demo/certificates/npo.certificate.json
     """
     from expunge.ledger.verify import verify as check
+    from expunge.workflow.purged import purged_among
 
     found = check(certificate, key=key, root=run, allow_demo=allow_demo)
     if as_json:
@@ -40,6 +43,7 @@ def verify(
                 "missing": list(found.missing),
                 "unchecked": list(found.unchecked),
                 "problems": list(found.problems),
+                "log": asdict(found.receipt) if found.receipt else None,
             }
         )
         return found.exit_code
@@ -47,4 +51,6 @@ def verify(
         say(str(found.certificate) + "\n")
     for line in found.lines():
         say(line)
+    if gone := purged_among(found.root, found.missing):
+        say(f"{len(gone)} of the missing files were purged, says purge.json; it may have been issued again since")
     return found.exit_code

@@ -1,4 +1,4 @@
-"""locuslab/open-unlearning (December 2025): its losses and its Min-K%, quirks included.
+"""locuslab/open-unlearning (December 2025): its losses, quirks included.
 
 Each function says what it does that ours does not. Inputs are what the peer has: logits (B, S, V) of the whole
 sequence and labels (B, S), unshifted, ``IGNORED`` where nothing is scored.
@@ -8,23 +8,22 @@ sequence and labels (B, S), unshifted, ``IGNORED`` where nothing is scored.
 * A loss is a mean over the tokens of a micro-batch, and accumulation averages these means. Ours divides by the tokens
   of the whole optimiser batch, however it was split.
 * KL averages over all positions, prompt and padding included. Ours takes those that predict scored tokens.
-* Min-K% drops the last scored token and is signed so that higher means less likely a member.
+* SimNPO has its margin inside the product with beta, as its authors' code has. Ours has it outside, as the paper has.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from expunge.metrics.min_k import min_k as our_min_k
+from expunge.objectives.dpo import dpo as our_dpo
 from expunge.objectives.grad_ascent import grad_ascent as our_grad_ascent
 from expunge.objectives.kl import kl as our_kl
 from expunge.objectives.nll import nll as our_nll
 from expunge.objectives.npo import npo as our_npo
+from expunge.objectives.simnpo import simnpo as our_simnpo
 from expunge.ops.answer import flat_logp, pad_rows, sum_rows
 
 IGNORED = -100
@@ -108,6 +107,28 @@ def npo(nll_sum: Tensor, nll_sum_ref: Tensor, *, beta: float = 0.1) -> Tensor:
     return our_npo(-nll_sum, -nll_sum_ref, beta=beta).mean()
 
 
+def simnpo(nll_sum: Tensor, n_tokens: Tensor, *, beta: float = 4.5, delta: float = 0.0) -> Tensor:
+    """SimNPO: the mean over the sequences of the micro-batch of -(2 / beta) log sigmoid(beta (nll / n - delta)).
+
+    Quirk: the margin delta, nats per token, is multiplied by beta. The paper's gamma is not: gamma = beta delta.
+
+    >>> simnpo(torch.tensor([3.0]), torch.tensor([6]), beta=4.0, delta=0.2).item()  # 0.5 ln(1 + e^-(4 (0.5 - 0.2)))
+    0.131...
+    """
+    return our_simnpo(-nll_sum, n_tokens, beta=beta, gamma=beta * delta).mean()
+
+
+def dpo(
+    nll_sum: Tensor, nll_sum_ref: Tensor, nll_sum_alt: Tensor, nll_sum_alt_ref: Tensor, *, beta: float = 0.1
+) -> Tensor:
+    """DPO (IdkDPO, AltPO): the mean over the sequences of the micro-batch, with the factor 2 / beta that ours has too.
+
+    >>> dpo(*torch.tensor([[4.0], [2.0], [3.0], [6.0]]), beta=0.5).item()  # 4 ln(1 + e^-(0.5 (3 + 2)))
+    0.3155...
+    """
+    return our_dpo(-nll_sum, -nll_sum_ref, -nll_sum_alt, -nll_sum_alt_ref, beta=beta).mean()
+
+
 def total(forget: Tensor, retain: Tensor, *, gamma: float = 1.0, alpha: float = 1.0) -> Tensor:
     """The loss of GradDiff and its descendants: gamma forget + alpha retain.
 
@@ -115,24 +136,3 @@ def total(forget: Tensor, retain: Tensor, *, gamma: float = 1.0, alpha: float = 
     2.5
     """
     return gamma * forget + alpha * retain
-
-
-def min_k(token_logp: Any, mask: Any, *, k: float = 0.4) -> np.ndarray:
-    """``mia_min_k``: minus the mean of the lowest max(1, int(n k)) log-probabilities.
-
-    Quirks: the last scored token is dropped, though it is not always the end token; higher means less likely a member.
-
-    Args:
-        token_logp: (B, T) nats.
-        mask: (B, T) 1 on scored tokens.
-        k: share of the remaining tokens.
-
-    Returns:
-        (B,) nats; nan for an item with fewer than two scored tokens.
-
-    >>> min_k([[-1.0, -4.0, -2.0, -0.5, -3.0]], [[1, 1, 1, 1, 1]], k=0.5)  # of the first four: (4 + 2) / 2
-    array([3.])
-    """
-    on_BT = np.asarray(mask) > 0
-    last_BT = np.cumsum(on_BT, axis=1) == on_BT.sum(1, keepdims=True)
-    return -our_min_k(token_logp, on_BT & ~last_BT, k=k)

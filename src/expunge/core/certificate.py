@@ -193,7 +193,9 @@ def _measured(artefact: Artefact) -> Iterator[str]:
         elif isinstance(item, Proof):
             yield f"proof by {item.accountant}, assuming {'; '.join(item.assumptions)}"
         elif isinstance(item, Receipt):
-            yield f"byte scan of {item.store}: {item.status}, {item.hits} hits"
+            seen = f"{item.control} of {item.records} seen before"
+            yield f"byte scan of {item.store}: {item.status}, {item.hits} hits, {seen}"
+            yield from (f"byte scan of {item.store}: {text}" for text in (*item.where, *item.notes))
         else:
             run = f"independent run {item.equals}, distance {item.distance:g}" if item.equals else "no independent run"
             yield f"replay on {item.data}: {run}"
@@ -254,7 +256,7 @@ def issue(
 
     Args:
         request: only its public part enters.
-        result: of ``unlearn``; its replay joins the evidence.
+        result: of ``unlearn``; its replay and receipts join the evidence.
         evidence: about the result.
         policy: pinned before the run.
         assessment: what the policy reads.
@@ -269,8 +271,8 @@ def issue(
         ClaimError: the parts make no certificate.
     """
     overlay = isinstance(result, Overlay)
-    replay = None if isinstance(result, Overlay) else result.replay
-    gathered = (*evidence, *((replay,) if replay is not None and replay not in evidence else ()))
+    own = () if isinstance(result, Overlay) else (*((result.replay,) if result.replay else ()), *result.receipts)
+    gathered = (*evidence, *(item for item in own if item not in evidence))
     after = result.target.digest()
     artefact = Artefact(name, result.before, after, result.claim, overlay, gathered, policy, assessment)
     notes = sorted((name, _text(value)) for name, value in result.notes.items())

@@ -13,7 +13,7 @@ from expunge.core.policy import Verdict
 
 ROUNDING = 1e-10
 """Largest difference between two runs of one deterministic computation that rounding explains."""
-CLEAN = "clean"
+CLEAN = "CLEAN"
 """The status of a receipt whose scan saw the bytes before the erasure and none after it."""
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -77,13 +77,19 @@ def _certified(claim: Certified, proofs: Sequence[Proof]) -> Guarantee:
     return claim
 
 
-def _purged(claim: Purged, receipts: Sequence[Receipt]) -> Guarantee:
+def _purged(claim: Purged, receipts: Sequence[Receipt], before: str, after: str) -> Guarantee:
     about = [receipt for receipt in receipts if receipt.store == claim.store]
     if not about:
         return Unproven(f"no byte scan of the store {claim.store}")
     dirty = [receipt for receipt in about if receipt.status != CLEAN or receipt.hits]
     if dirty:
         return Unproven(f"the byte scan of {claim.store} ended {dirty[0].status} with {dirty[0].hits} hits")
+    unseen = [receipt for receipt in about if not 0 < receipt.records <= receipt.control]
+    if unseen:
+        seen = f"{unseen[0].control} of {unseen[0].records}"
+        return Unproven(f"before the erasure the byte scan of {claim.store} saw {seen} records")
+    if not any(receipt.before in ("", before) and receipt.after in ("", after) for receipt in about):
+        return Unproven(f"the store {claim.store} is not the one that was erased from and scanned")
     return claim
 
 
@@ -105,7 +111,8 @@ def earn(
       Bit for bit needs an independent run with the same digest; without one the claim is lowered to distribution. An
       independent run that differs by more than rounding refutes both. A verdict of attacks does not enter.
     * ``Certified`` needs a ``Proof`` that names its accountant and assumptions.
-    * ``Purged`` needs a ``Receipt`` of the same store that ended ``"clean"``, and none that did not.
+    * ``Purged`` needs a ``Receipt`` of the same store and change that ended ``CLEAN`` and whose scan saw every erased
+      record before, and none that did not.
 
     Args:
         claim: what the method aims at.
@@ -131,7 +138,7 @@ def earn(
         return _exact(claim, [e for e in evidence if isinstance(e, Replay)], before, after)
     if isinstance(claim, Certified):
         return _certified(claim, [e for e in evidence if isinstance(e, Proof)])
-    return _purged(claim, [e for e in evidence if isinstance(e, Receipt)])
+    return _purged(claim, [e for e in evidence if isinstance(e, Receipt)], before, after)
 
 
 def phrase(guarantee: Guarantee) -> str:

@@ -78,12 +78,31 @@ class Replay:
 
 @record
 class Receipt:
-    """What a byte scan of a store found after an erasure."""
+    """What a byte scan of a store found after an erasure.
+
+    Args:
+        store: name of the store.
+        status: ``CLEAN``; ``RESIDUE`` if bytes were found; ``BLIND`` if the scan could not have seen them all.
+        hits: occurrences of what was erased.
+        where: files with hits, by name, and what the scan could not see.
+        control: erased records whose bytes the same scan saw before the erasure.
+        records: records that were erased.
+        scanned: bytes that were read after the erasure, decoded ones included.
+        before: digest of the store before the erasure, empty if it has none.
+        after: digest of the store when it was scanned, empty if it has none.
+        notes: what limits the finding, for example texts that other records share.
+    """
 
     store: str
     status: str
     hits: int = 0
     where: tuple[str, ...] = ()
+    control: int = 0
+    records: int = 0
+    scanned: int = 0
+    before: str = ""
+    after: str = ""
+    notes: tuple[str, ...] = ()
 
 
 Evidence = Measurement | Proof | Replay | Receipt

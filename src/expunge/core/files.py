@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import errno
 import json
 import os
 import shutil
@@ -14,7 +16,7 @@ from typing import Any
 PART = ".part-"
 
 
-def _sync_folder(path: Path) -> None:
+def sync_folder(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -22,21 +24,29 @@ def _sync_folder(path: Path) -> None:
         os.close(handle)
 
 
-def write_bytes(path: Path, data: bytes, *, mode: int = 0o644) -> None:
-    """Replace a file in one step; a reader sees the old bytes or the new ones."""
+@contextlib.contextmanager
+def replace_file(path: Path, *, mode: int = 0o644) -> Generator[Path]:
+    """Yield an empty file beside ``path`` that takes its place on success and vanishes on failure."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}{PART}")
+    os.close(handle)
+    fresh = Path(name)
     try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-            stream.flush()
+        yield fresh
+        with fresh.open("rb") as stream:
             os.fsync(stream.fileno())
-        Path(name).chmod(mode)
-        Path(name).replace(path)
+        fresh.chmod(mode)
+        fresh.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        fresh.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
+
+
+def write_bytes(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Replace a file in one step; a reader sees the old bytes or the new ones."""
+    with replace_file(path, mode=mode) as fresh:
+        fresh.write_bytes(data)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -49,6 +59,12 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def delete(path: Path) -> None:
+    """Unlink a file or a link, if it is there, and sync its folder, so that a crash does not bring it back."""
+    path.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
 def sweep(folder: Path) -> None:
     """Remove what a killed process left half-written below a folder. The caller holds the folder against others."""
     for path in sorted(folder.rglob(f".*{PART}*")):
@@ -56,6 +72,40 @@ def sweep(folder: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
+
+
+def _sync_folders(root: Path) -> None:
+    for folder in (root, *(p for p in root.rglob("*") if p.is_dir())):
+        sync_folder(folder)
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Swap two folders in one step (renameat2 of Linux); False where system or file system cannot."""
+    here, swap = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of <fcntl.h>
+    libc = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(libc, "renameat2"):
+        return False
+    if libc.renameat2(here, os.fsencode(one), here, os.fsencode(other), swap) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in (errno.ENOSYS, errno.EINVAL):
+        return False
+    raise OSError(code, os.strerror(code), str(other))
+
+
+def _swap(one: Path, other: Path) -> None:
+    """Swap two folders. Where that takes two steps, a kill between them leaves the old one beside its name, whole."""
+    if _exchanged(one, other):
+        return
+    aside = Path(tempfile.mkdtemp(dir=other.parent, prefix=f".{other.name}{PART}"))
+    other.rename(aside / other.name)
+    try:
+        one.rename(other)
+    except BaseException:
+        (aside / other.name).rename(other)
+        aside.rmdir()
+        raise
+    shutil.rmtree(aside)
 
 
 @contextlib.contextmanager
@@ -69,21 +119,13 @@ def replace_folder(path: Path) -> Generator[Path]:
             if file.is_file():
                 with file.open("rb") as stream:
                     os.fsync(stream.fileno())
-        old = None
+        _sync_folders(fresh)
+        fresh.chmod(path.stat().st_mode & 0o7777 if path.exists() else 0o755)
         if path.exists():
-            old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}{PART}"))
-            path.rename(old / path.name)
-        fresh.chmod(0o755)
-        try:
+            _swap(fresh, path)
+        else:
             fresh.rename(path)
-        except BaseException:
-            if old is not None:
-                (old / path.name).rename(path)
-                old.rmdir()
-            raise
-        _sync_folder(path.parent)
-        if old is not None:
-            shutil.rmtree(old)
-    except BaseException:
+        sync_folder(path.parent)
+    finally:
+        # After an exchange it is the old folder that stands under the temporary name.
         shutil.rmtree(fresh, ignore_errors=True)
-        raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from expunge.core.canonical import digest_file, read_json
@@ -9,7 +10,14 @@ from expunge.core.errors import StoreError
 from expunge.core.files import write_json
 from expunge.core.record import record
 
-NAME = "manifest.json"
+NAME, DONE = "manifest.json", "done.json"
+PUBLIC = frozenset(
+    (
+        *("assessment.json", "certificates", "conclusion.json", "evidence.json", "outcome.json", "plan.json"),
+        *("purge.json", "report.html", "request.json", "summary.json", "table.txt"),
+    )
+)
+"""What a run writes at its top without text of records, or numbers from which one could be told."""
 
 
 @record
@@ -34,6 +42,18 @@ class Manifest:
     """Every file of a folder, sorted by path."""
 
     entries: tuple[Entry, ...]
+
+    @classmethod
+    def of(cls, run: Path, *, skipping: Collection[str] = ()) -> Manifest:
+        """Every file below a run but the manifest and the note about it. What is not public is personal.
+
+        Args:
+            run: folder.
+            skipping: names at its top that are left out.
+        """
+        out = {NAME, DONE, *skipping}
+        tops = ((path, path.relative_to(run).parts[0]) for path in sorted(run.rglob("*")) if path.is_file())
+        return cls(tuple(entry(run, path, personal=top not in PUBLIC) for path, top in tops if top not in out))
 
     def write(self, folder: Path) -> None:
         """Write ``manifest.json``, atomically."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from expunge.core.evidence import Replay
+from expunge.core.evidence import Receipt, Replay
 from expunge.core.guarantee import Guarantee, Suppressed
 from expunge.core.selection import Selection
 
@@ -27,6 +27,13 @@ class Cost:
     tokens: int = 0
 
 
+def _note_samples(notes: dict[str, Any], selection: Selection) -> None:
+    """State what of the selection was a sample, whichever method ran, so that the certificate says it."""
+    if selection.sampled:
+        held = {role: len(selection.role(role)) for role in selection.sampled}
+        notes["sampled"] = {role: f"{held[role]} of {whole}" for role, whole in sorted(selection.sampled.items())}
+
+
 @dataclass(frozen=True)
 class Outcome(Generic[T]):
     """A target whose weights or state changed.
@@ -38,10 +45,11 @@ class Outcome(Generic[T]):
         recipe: digest of the method with all its settings.
         claim: the strongest guarantee that the method aims at; evidence may only lower it.
         selection: what was forgotten and kept.
-        original: the target before; the method left it as it was.
+        original: the target before; the method left it as it was, unless it works in place: then ``target`` itself.
         seed: of the run.
         cost: what it took.
         replay: digests of an exact recomputation, if the method is one.
+        receipts: what byte scans found, if the method is a purge.
         notes: facts that the certificate should state, for example what a control measured.
     """
 
@@ -55,7 +63,11 @@ class Outcome(Generic[T]):
     seed: int
     cost: Cost = field(default_factory=Cost)
     replay: Replay | None = None
+    receipts: tuple[Receipt, ...] = ()
     notes: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    def __post_init__(self) -> None:
+        _note_samples(self.notes, self.selection)
 
 
 @dataclass(frozen=True)
@@ -83,6 +95,9 @@ class Overlay(Generic[T]):
     seed: int
     cost: Cost = field(default_factory=Cost)
     notes: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    def __post_init__(self) -> None:
+        _note_samples(self.notes, self.selection)
 
     @property
     def original(self) -> T:

@@ -34,7 +34,11 @@ class Target(Protocol):
 
 @runtime_checkable
 class Store(Protocol):
-    """Where records live."""
+    """Where records live.
+
+    Iterating over ``shards()`` reads every record once and holds one shard at a time. ``digest()`` is the
+    ``records_digest`` of all records, so that it does not depend on the kind of store.
+    """
 
     def ids(self) -> Sequence[str]: ...
     def get(self, ids: Iterable[str]) -> Examples: ...

@@ -132,4 +132,8 @@ metrics = Registry("metric", "expunge.metrics")
 attacks = Registry("attack", "expunge.attacks")
 policies = Registry("policy", "expunge.evaluation.policies", plural="policies")
 controls = Registry("control", "expunge.engine.controls")
-methods = Registry("method", "expunge.methods.exact", "expunge.methods.gradient", "expunge.methods.asking")
+stores = Registry("store", "expunge.data.stores")
+methods = Registry(
+    *("method", "expunge.methods.exact", "expunge.methods.gradient", "expunge.methods.asking"),
+    "expunge.retrieval.methods",
+)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import field
 
 from expunge.core.canonical import digest
 from expunge.core.errors import ScopeError
@@ -10,6 +11,7 @@ from expunge.core.example import Example, Examples
 from expunge.core.record import record
 
 SELECTED = ("forget", "retain", "neighbour", "holdout", "validation", "general")
+SAMPLED = SELECTED[1:]
 
 
 @record
@@ -23,9 +25,10 @@ class Selection:
         holdout: never seen by any model; what forgetting should look like. Evidence reads it, methods do not.
         validation: never seen either; what a method may calibrate on, so that the holdout stays unopened.
         general: facts outside the scope that must survive; may be a part of retain.
+        sampled: role -> size of the whole, for the roles of which only a sample is held.
 
     Raises:
-        ScopeError: nothing to forget, or a record is in two roles.
+        ScopeError: nothing to forget, a record is in two roles, or a sample is said to be of less than it holds.
     """
 
     forget: Examples
@@ -34,6 +37,7 @@ class Selection:
     holdout: Examples = Examples()
     validation: Examples = Examples()
     general: Examples = Examples()
+    sampled: Mapping[str, int] = field(default_factory=dict[str, int])
 
     def __post_init__(self) -> None:
         if not self.forget:
@@ -43,14 +47,20 @@ class Selection:
         check_disjoint(forget=self.forget, retain=self.retain, holdout=self.holdout, validation=self.validation)
         check_disjoint(forget=self.forget, general=self.general)
         check_disjoint(forget=self.forget, neighbour=self.neighbour)
+        for role, whole in self.sampled.items():
+            if role not in SAMPLED:
+                raise ScopeError(f"the {role} role cannot be sampled", next=f"One of {', '.join(SAMPLED)} can be")
+            if whole <= len(self.role(role)):
+                raise ScopeError(f"{len(self.role(role))} records are no sample of {whole} in the {role} role")
 
     def role(self, name: str) -> Examples:
         """The examples of a role."""
         return getattr(self, name)
 
     def digest(self) -> str:
-        """Digest over all roles."""
-        return digest({role: self.role(role).digest() for role in SELECTED})
+        """Digest over all roles, and over the sizes that samples were drawn from."""
+        body: dict[str, object] = {role: self.role(role).digest() for role in SELECTED}
+        return digest({**body, "sampled": dict(self.sampled)} if self.sampled else body)
 
     @property
     def never_seen(self) -> Examples:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Literal
 
 from expunge.core.errors import ConfigError
@@ -54,13 +55,16 @@ class Training:
         epochs: passes over the anchor role, the first role of the loss.
         batch_size: examples of the anchor role a step.
         retain_batch_size: examples of the retain role a step beside it; 0 for the same number.
-        micro_batch: examples of the anchor role a forward pass; 0 for the whole batch. Changes memory, not results.
+        micro_batch: examples of the anchor role a forward pass; 0 for the whole batch. Changes memory, not results,
+            unless the model has dropout: its masks are drawn for each pass.
         warmup: share of the steps over which the rate rises from 0.
         decay: how it falls afterwards.
         betas: AdamW's.
         weight_decay: AdamW's.
         clip: largest norm of the whole gradient; 0 for none.
         save_every: steps between checkpoints.
+        trainable: regular expressions; only parameters whose whole name matches one of them are trained. All, if
+            there is none.
     """
 
     lr: float
@@ -75,12 +79,18 @@ class Training:
     weight_decay: float = 0.0
     clip: float = 1.0
     save_every: int = 100
+    trainable: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.steps > 0) == (self.epochs > 0):
             raise ConfigError("training needs either steps or epochs", why=f"got {self.steps} and {self.epochs:g}")
         if not 0 < self.lr < math.inf or self.batch_size < 1 or not 0 <= self.warmup <= 1:
             raise ConfigError("training needs lr > 0, batch_size >= 1 and warmup between 0 and 1")
+        for pattern in self.trainable:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ConfigError(f"{pattern!r} is no regular expression", why=str(error)) from error
 
     def total(self, per_epoch: int) -> int:
         """Optimiser steps in all.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from expunge.core.canonical import digest
 from expunge.core.errors import StoreError
 from expunge.core.evidence import Receipt
-from expunge.core.example import Example, Examples
+from expunge.core.example import Example, Examples, records_digest
+from expunge.data.rows import require_known
 
 
 class MemoryStore:
@@ -39,10 +39,7 @@ class MemoryStore:
             StoreError: an id is not in the store.
         """
         wanted = tuple(ids)
-        missing = [i for i in wanted if i not in self._items]
-        if missing:
-            count = f"{len(missing)} record ids are" if len(missing) > 1 else "a record id is"
-            raise StoreError(f"{count} not in the data", why=f"for example {', '.join(missing[:3])}")
+        require_known([i for i in wanted if i not in self._items])
         return Examples(self._items[i] for i in wanted)
 
     def all(self) -> Examples:
@@ -65,4 +62,4 @@ class MemoryStore:
 
     def digest(self) -> str:
         """Digest over all records, whatever their order."""
-        return digest(["store", self.all().digest()])
+        return records_digest(self._items.values())

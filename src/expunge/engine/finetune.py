@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,16 +23,31 @@ from expunge.targets.llama_spec import LlamaSpec
 
 
 def finetune(
-    oracle: Oracle, examples: Examples, training: Training, *, seed: int, stage: str = "fine-tuning"
+    oracle: Oracle,
+    examples: Examples,
+    training: Training,
+    *,
+    seed: int,
+    stage: str = "fine-tuning",
+    look: Callable[[CausalLM, int], object] | None = None,
 ) -> CausalLM:
     """Train a copy of a target on examples; the target itself stays as it is.
+
+    Args:
+        oracle: a handle on the target.
+        examples: what it is trained on.
+        training: settings of the loop.
+        seed: of the order.
+        stage: name for progress reports.
+        look: called with the copy and the number of steps taken after each step.
 
     Raises:
         TargetError: the oracle does not grant FINETUNE.
     """
     oracle.require(Access.FINETUNE, "fine-tuning")
     copy = oracle.target.clone()
-    train(copy, as_loss(nll.bind().on("retain")), {"retain": examples}, training, seed=seed, stage=stage)
+    each = None if look is None else lambda steps: look(copy, steps)
+    train(copy, as_loss(nll.bind().on("retain")), {"retain": examples}, training, seed=seed, stage=stage, look=each)
     return copy
 
 

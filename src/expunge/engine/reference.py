@@ -51,6 +51,7 @@ class ReferenceCache:
             wanted.setdefault(segment, set()).add((kind, layer if kind == "hidden" else None))
         if any(kind == "final" for kinds in wanted.values() for kind, _ in kinds):
             self._head = copy.deepcopy(model.get_output_embeddings()).requires_grad_(False)
+        self._logits = facts.head(model, self._head)
         was_training = model.training
         model.eval()
         with torch.no_grad():
@@ -75,7 +76,7 @@ class ReferenceCache:
             for kind, layer in kinds:
                 if kind == "token_logp":
                     assert states.final is not None
-                    flat = flat_logp(model.get_output_embeddings()(states.final), batch.labels)
+                    flat = flat_logp(facts.head(model)(states.final), batch.labels)
                 else:
                     flat = states.final if kind == "final" else states.layers[layer or 0]
                     assert flat is not None
@@ -88,7 +89,7 @@ class ReferenceCache:
         if view == "logits":
             flat, counts = self._rows(segment, "final", None, keys)
             with torch.no_grad():
-                return pad_rows(self._head(flat), counts)
+                return pad_rows(self._logits(flat), counts)
         if view == "logp":
             rows = [self._values[segment, "token_logp", None][key].sum() for key in keys]
             return torch.stack(rows).to(self._device)

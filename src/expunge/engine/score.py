@@ -1,7 +1,11 @@
-"""The one-pass scorer: every requested column of every answer variant from one sweep over the sequences."""
+"""The one-pass scorer: every requested column of every answer variant from one sweep over the sequences.
+
+The answers of a question (its own, the paraphrase, the perturbed ones) share one run of the prompt.
+"""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,13 +17,13 @@ from expunge.core.access import Access, Oracle
 from expunge.core.columns import COLUMNS, split
 from expunge.core.example import Example, Examples
 from expunge.core.progress import report
-from expunge.data.collate import Encoded, by_length, collate
+from expunge.data.collate import Encoded
+from expunge.engine.prefix import by_prompt, sweep_alone, sweep_shared
 from expunge.engine.threads import threads_for
-from expunge.engine.views import run_states
 from expunge.ops.answer import flat_logp, flat_moments
 from expunge.targets.causal_lm import CausalLM
 
-BUDGET = 8192
+BUDGET = 4096
 STEMS = ("token_logp", "token_hit", "token_mu", "token_sigma")
 
 
@@ -52,31 +56,43 @@ def _plan(target: CausalLM, examples: Sequence[Example], variants: Iterable[str]
 
 def _sweep(target: CausalLM, items: Sequence[Encoded], stems: Sequence[str]) -> list[dict[str, np.ndarray]]:
     model, facts = target.model, target.facts
-    device = next(model.parameters()).device
-    head = model.get_output_embeddings()
+    head = facts.head(model)
     rows: list[dict[str, np.ndarray]] = [{} for _ in items]
-    batches = by_length([len(item.ids) for item in items], BUDGET)
-    was_training = model.training
+    shared, alone = by_prompt(items)
+    was_training, done = model.training, 0
     model.eval()
     with torch.no_grad(), threads_for(model):
-        for number, positions in enumerate(batches):
-            batch = collate([items[i] for i in positions]).to(device)
-            states = run_states(model, facts, batch, final=True, layers=())
-            logits = head(states.final)
-            flat: dict[str, torch.Tensor] = {}
-            if "token_logp" in stems:
-                flat["token_logp"] = flat_logp(logits, batch.labels)
-            if "token_hit" in stems:
-                flat["token_hit"] = (logits.argmax(1) == batch.labels).float()
-            if "token_mu" in stems or "token_sigma" in stems:
-                flat["token_mu"], flat["token_sigma"] = flat_moments(logits)
-            counts = batch.counts.tolist()
-            for name, value in flat.items():
-                for position, part in zip(positions, value.float().cpu().split(counts), strict=True):
+        sweeps = (sweep_shared(model, items, shared, BUDGET), sweep_alone(model, facts, items, alone, BUDGET))
+        for swept in itertools.chain(*sweeps):
+            for name, value in token_columns(head(swept.final), swept.labels, stems).items():
+                parts = value.float().cpu().split(swept.counts)
+                for position, part in zip(swept.positions, parts, strict=True):
                     rows[position][name] = part.numpy()
-            report("scoring", number + 1, len(batches))
+            done += len(swept.positions)
+            report("scoring", done, len(items))
     model.train(was_training)
     return rows
+
+
+def token_columns(logits: torch.Tensor, labels: torch.Tensor, stems: Sequence[str]) -> dict[str, torch.Tensor]:
+    """The token columns of scored tokens, flat.
+
+    Args:
+        logits: (N, V) unnormalised nats.
+        labels: (N,) ids of the scored tokens.
+        stems: which of ``STEMS``.
+
+    Returns:
+        stem -> (N,).
+    """
+    flat: dict[str, torch.Tensor] = {}
+    if "token_logp" in stems:
+        flat["token_logp"] = flat_logp(logits, labels)
+    if "token_hit" in stems:
+        flat["token_hit"] = (logits.argmax(1) == labels).float()
+    if "token_mu" in stems or "token_sigma" in stems:
+        flat["token_mu"], flat["token_sigma"] = flat_moments(logits)
+    return flat
 
 
 def score(source: CausalLM | Oracle, examples: Examples, columns: Iterable[str]) -> dict[str, Any]:

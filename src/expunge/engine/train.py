@@ -7,8 +7,10 @@ all processes, by the number of scored examples or tokens, so that splitting a b
 from __future__ import annotations
 
 import math
+import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from expunge.core.adapter import Adapter
 from expunge.core.canonical import digest
-from expunge.core.errors import ConfigError, ScopeError, StoreError, TargetError
+from expunge.core.errors import ConfigError, ScopeError, StoreError, TargetError, UnknownName
 from expunge.core.example import Examples
 from expunge.core.objective import Constant, Loss, Term
 from expunge.core.progress import report
@@ -31,6 +34,7 @@ from expunge.engine.reference import ReferenceCache, Segment
 from expunge.engine.score import score, token_logp_rows
 from expunge.engine.threads import threads_for
 from expunge.engine.views import Demand, SegmentViews, compute
+from expunge.targets.adapter import set_in
 from expunge.targets.causal_lm import CausalLM
 
 
@@ -46,6 +50,8 @@ class TrainReport:
         constants: values that controls found, by term and setting.
         last: mean of each term over the last steps, by term.
         stopped: why it ended early, empty if it did not.
+        adapter: peft's handle on the adapter that was trained, still in the layers; None without one.
+        trained: parameters that were trained.
     """
 
     steps: int = 0
@@ -55,6 +61,8 @@ class TrainReport:
     constants: dict[str, float] = field(default_factory=dict)
     last: dict[str, float] = field(default_factory=dict)
     stopped: str = ""
+    adapter: Any = None
+    trained: int = 0
 
 
 @dataclass(frozen=True)
@@ -92,11 +100,39 @@ def seed_device(device: torch.device, seed: int) -> None:
             torch.cuda.manual_seed(seed)
 
 
+@contextmanager
+def only(model: Any, patterns: tuple[str, ...]) -> Generator[None]:
+    """Let gradients reach the parameters whose whole names match a pattern, and no others; all, if there is none.
+
+    Raises:
+        UnknownName: a pattern matches no parameter.
+    """
+    named = dict(model.named_parameters())
+    for pattern in patterns:
+        if not any(re.fullmatch(pattern, name) for name in named):
+            raise UnknownName("parameter", pattern, named)
+    asked = {name: parameter.requires_grad for name, parameter in named.items()}
+    try:
+        for name, parameter in named.items() if patterns else ():
+            parameter.requires_grad_(any(re.fullmatch(pattern, name) for pattern in patterns))
+        yield
+    finally:
+        for name, parameter in named.items() if patterns else ():
+            parameter.requires_grad_(asked[name])
+
+
 class _Run:
     """State of one run; built, then stepped."""
 
     def __init__(
-        self, target: CausalLM, loss: Loss, data: Mapping[str, Examples], training: Training, seed: int
+        self,
+        target: CausalLM,
+        loss: Loss,
+        data: Mapping[str, Examples],
+        training: Training,
+        seed: int,
+        adapter: Adapter | None,
+        to_merge: bool,
     ) -> None:
         from accelerate import Accelerator
 
@@ -132,7 +168,11 @@ class _Run:
         self.streams = {role: self._stream(role, position) for position, role in enumerate(self.loss.roles)}
         anchor = self.streams[self.loss.roles[0]]
         self.total = training.total(anchor.per_epoch)
+        # Reference values and constants are those of the bare model: it is asked for them before it gets an adapter.
+        if adapter:
+            self.report.adapter = set_in(self.model, adapter, seed=derive(seed, "adapter"), to_merge=to_merge)
         self.named = {n: p for n, p in sorted(self.model.named_parameters()) if p.requires_grad}
+        self.report.trained = sum(p.numel() for p in self.named.values())
         self.optimizer = torch.optim.AdamW(
             list(self.named.values()),
             lr=training.lr,
@@ -209,6 +249,10 @@ class _Run:
                 means[label] = means.get(label, 0.0) + float(value.detach())
                 total = term.weight * value if total is None else total + term.weight * value
         assert total is not None
+        if not total.requires_grad:
+            raise ConfigError(
+                "no parameter that is trained reaches the loss", next="Widen trainable, or read a deeper view"
+            )
         self.accelerator.backward(total)
 
     def _term_sum(self, term: Term, views: dict[Segment, SegmentViews], keys: dict[Segment, list[str]]) -> Tensor:
@@ -255,6 +299,9 @@ def train(
     stage: str = "training",
     stop: Stop | None = None,
     workdir: Path | None = None,
+    look: Callable[[int], object] | None = None,
+    adapter: Adapter | None = None,
+    to_merge: bool = True,
 ) -> TrainReport:
     """Train a target in place.
 
@@ -267,42 +314,51 @@ def train(
         stage: name for progress reports.
         stop: early stop.
         workdir: where checkpoints go; the same run continues from the last one. None keeps none.
+        look: called with the number of steps taken after each; may score the target, never change it.
+        adapter: set into the target's layers and trained instead of its weights. It is in them afterwards; the
+            report's handle merges it.
+        to_merge: refuse an adapter that cannot be merged afterwards.
 
     Raises:
+        ConfigError: settings that do not fit together, or an adapter that does not fit the target.
+        UnknownName: a pattern of ``training.trainable`` matches no parameter.
         ScopeError: a role is empty.
         StoreError: a record does not fit into the context, or lacks an alternative answer that the loss reads.
         TargetError: the loss is not finite; the weights are as after the last finite step.
     """
     started = time.perf_counter()
-    with threads_for(target.model):
-        done = _steps(target, loss, data, training, seed, stage, stop, workdir, started)
-    done.seconds += time.perf_counter() - started
-    target.model.eval()
-    return done
-
-
-def _steps(
-    target: CausalLM,
-    loss: Loss,
-    data: Mapping[str, Examples],
-    training: Training,
-    seed: int,
-    stage: str,
-    stop: Stop | None,
-    workdir: Path | None,
-    started: float,
-) -> TrainReport:
+    if adapter and training.trainable:
+        raise ConfigError("an adapter is trained instead of the weights", next="Leave out trainable or the adapter")
     if stop and (stop.role not in data or "generated" in metrics.get(stop.score).needs):
         raise ConfigError(
             f"cannot stop by {stop.score} on {stop.role}",
             why=f"it must be a likelihood score on {', '.join(sorted(data))}",
         )
-    run_digest = digest([target.digest(), loss, training, {k: v.digest() for k, v in data.items()}, seed, stop])
-    run = _Run(target, loss, data, training, seed)
-    kept = load_checkpoint(workdir, run.named, run.optimizer, run=run_digest) if workdir else {}
+    given = {k: v.digest() for k, v in data.items()}
+    identity = digest([target.digest(), loss, training, given, seed, stop, adapter])
+    with threads_for(target.model), only(target.model, training.trainable):
+        run = _Run(target, loss, data, training, seed, adapter, to_merge)
+        _steps(run, identity, data, stage=stage, stop=stop, workdir=workdir, look=look, started=started)
+    run.report.seconds += time.perf_counter() - started
+    target.model.eval()
+    return run.report
+
+
+def _steps(
+    run: _Run,
+    identity: str,
+    data: Mapping[str, Examples],
+    *,
+    stage: str,
+    stop: Stop | None,
+    workdir: Path | None,
+    look: Callable[[int], object] | None,
+    started: float,
+) -> None:
+    kept = load_checkpoint(workdir, run.named, run.optimizer, run=identity) if workdir else {}
     done = int(kept.get("step", 0))
     run.report.seconds, run.report.tokens = float(kept.get("seconds", 0.0)), int(kept.get("tokens", 0))
-    recent: list[dict[str, float]] = []
+    recent: list[dict[str, float]] = kept.get("recent", [])
     for step in range(done, run.total):
         means = run.step(step)
         if not all(math.isfinite(value) for value in means.values()):
@@ -315,14 +371,16 @@ def _steps(
         recent = [*recent[-9:], means]
         run.report.steps = step + 1
         report(stage, step + 1, run.total, " ".join(f"{v:.3f}" for v in means.values()))
-        if stop and (step + 1) % stop.every == 0 and (reason := _stopped(stop, target, data)):
+        if look:
+            look(step + 1)
+        if stop and (step + 1) % stop.every == 0 and (reason := _stopped(stop, run.target, data)):
             run.report.stopped = reason
             break
-        if workdir and (step + 1) % training.save_every == 0 and step + 1 < run.total:
+        if workdir and (step + 1) % run.training.save_every == 0 and step + 1 < run.total:
             spent = run.report.seconds + time.perf_counter() - started
-            state = {"step": step + 1, "run": run_digest, "seconds": spent, "tokens": run.report.tokens}
+            state = {"step": step + 1, "run": identity, "seconds": spent, "tokens": run.report.tokens}
+            state["recent"] = recent
             save_checkpoint(workdir, run.named, run.optimizer, state)
     if not all(bool(p.isfinite().all()) for p in run.named.values()):
         raise TargetError("the weights are not numbers after the last step", next="Lower the learning rate")
     run.report.last = {name: sum(m[name] for m in recent) / len(recent) for name in recent[-1]} if recent else {}
-    return run.report

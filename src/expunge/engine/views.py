@@ -188,4 +188,4 @@ def compute(
     states = States(None)
     if demand:
         states = run_states(model, facts, batch, final=demand.final, layers=demand.layers)
-    return split_rows(states, batch, [len(segment) for segment in segments], model.get_output_embeddings())
+    return split_rows(states, batch, [len(segment) for segment in segments], facts.head(model))

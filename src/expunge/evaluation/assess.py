@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -65,7 +65,7 @@ def assess(
         second: name of another such model, with another seed.
         original: name of the model before unlearning.
         untrained: name of a never-trained model, whose scores are chance; need not be there.
-        digests: of the judged model and of the original.
+        digests: of the judged model and of the original; at several seeds of the first of each.
         draws: number of resamples.
         seed: of the resampling.
 
@@ -129,30 +129,47 @@ def _comparison(cast: Cast, criterion: Criterion) -> Comparison:
     return Comparison(criterion.attack, difference, positive)
 
 
-def _column(cast: Cast, who: str, role: str, name: str) -> Any:
+def _column(cast: Cast, who: str, role: str, name: str, seed: int) -> Any:
     try:
-        return cast.items.column(cast.names[who], role, name)
+        return cast.items.column(cast.names[who], role, name, seed)
     except Unmeasured:
         return None
 
 
-def _probability(cast: Cast, who: str) -> Any:
+def _probability(cast: Cast, who: str, seed: int) -> Any:
     try:
-        return cast.items.values(cast.names[who], "retain", "probability").mean(0)
+        values = cast.items.values(cast.names[who], "retain", "probability")
     except Unmeasured:
         return None
+    return values[min(seed, len(values) - 1)]
 
 
 def _detect(cast: Cast, digests: tuple[str, str] | None) -> tuple[Detector, ...]:
+    """Each detector, fired where it fires at any seed."""
+    found = [
+        _detect_at(cast, digests if seed == 0 else None, seed)
+        for seed in range(max(1, cast.items.seeds(cast.names["model"])))
+    ]
+    return tuple(_worst(each) for each in zip(*found, strict=True))
+
+
+def _worst(each: tuple[Detector, ...]) -> Detector:
+    order = sorted(enumerate(each), key=lambda pair: (not pair[1].fired, pair[1].fired is not None))
+    place, worst = order[0]
+    same = len(each) == 1 or worst.fired is False
+    return worst if same else replace(worst, detail=f"model {place + 1} of {len(each)}: {worst.detail}")
+
+
+def _detect_at(cast: Cast, digests: tuple[str, str] | None, seed: int) -> tuple[Detector, ...]:
     def both(role: str) -> tuple[Any, Any]:
-        return _column(cast, "model", role, "generated"), _column(cast, "original", role, "generated")
+        return _column(cast, "model", role, "generated", seed), _column(cast, "original", role, "generated", seed)
 
     columns: list[Mapping[str, Any]] = [
-        {name: _column(cast, who, "forget", name) for name in COMPARED} for who in ("model", "original")
+        {name: _column(cast, who, "forget", name, seed) for name in COMPARED} for who in ("model", "original")
     ]
     return (
         detectors.no_op(columns[0], columns[1], digests),
-        detectors.collapse(_probability(cast, "model"), _probability(cast, "original")),
+        detectors.collapse(_probability(cast, "model", seed), _probability(cast, "original", seed)),
         detectors.gibberish({role: both(role) for role in ("forget", "retain")}),
         detectors.refusal({"retain": both("retain")}),
     )

@@ -20,13 +20,13 @@ from expunge.metrics._resamples import rank_auc, weight_of, weighted_mean
 OUTCOME = "outcome"
 
 
-def mean_outcome(attack: str) -> Statistic:
-    """Mean over items of what an attack brought out.
+def mean_outcome(attack: str, column: str = OUTCOME) -> Statistic:
+    """Mean over items of what an attack brought out, or of another column of its rows.
 
     >>> float(mean_outcome("relearning")({("model", "relearning", "outcome"): [0.2, 0.7]}))
     0.45
     """
-    key: Key = ("model", attack, OUTCOME)
+    key: Key = ("model", attack, column)
 
     def mean(scores: Mapping[Key, Any], weights: Mapping[Key, Any] | None = None) -> Any:
         values_B = np.asarray(scores[key], dtype=np.float64)

@@ -22,6 +22,8 @@ class Unmeasured(Exception):
 class PerItem:
     """Scores of every model on every role, each computed when it is first asked for.
 
+    A role whose tables name subsets is also read in parts: ``general/world_facts`` is that subset of ``general``.
+
     Args:
         tables: model -> role -> score table, or one table a seed. A table maps columns to arrays or lists of one
             length, and holds ``ids`` and ``subjects``; a column named like a score is taken as that score.
@@ -32,6 +34,8 @@ class PerItem:
         self.tables, self.reasons = tables, dict(reasons or {})
         self._orders: dict[str, dict[str, str]] = {}
         self._values: dict[tuple[str, str, str], np.ndarray] = {}
+        self._parts: dict[tuple[str, str], list[Table]] = {}
+        self.nulls: dict[tuple[str, str, str], float] = {}
 
     def of(self, model: str, role: str) -> list[Table]:
         """The tables of a model on a role, one a seed.
@@ -39,15 +43,34 @@ class PerItem:
         Raises:
             Unmeasured: there is none.
         """
-        found = self.tables.get(model, {}).get(role)
+        whole, _, part = role.partition("/")
+        found = self.tables.get(model, {}).get(whole)
         if not found:
             raise Unmeasured(self.reasons.get(model) or f"{model} was not measured on {role}")
-        return [found] if isinstance(found, Mapping) else list(found)
+        tables = [found] if isinstance(found, Mapping) else list(found)
+        if not part:
+            return tables
+        if (model, role) not in self._parts:
+            self._parts[model, role] = [_part(table, part) for table in tables]
+        return self._parts[model, role]
+
+    def parts(self, role: str) -> list[str]:
+        """The role, or its subsets where its tables name any, sorted."""
+        for roles in self.tables.values():
+            if found := roles.get(role):
+                table = found if isinstance(found, Mapping) else found[0]
+                return [f"{role}/{subset}" for subset in sorted(set(table.get("subsets", ())))] or [role]
+        return [role]
+
+    def seeds(self, model: str) -> int:
+        """Number of tables that a model has on a role."""
+        return max((1 if isinstance(t, Mapping) else len(t) for t in self.tables.get(model, {}).values()), default=0)
 
     def subjects(self, role: str) -> list[str]:
         """The subject of each item, in the order of all values: that of the ids, sorted."""
         if role not in self._orders:
-            model = next((model for model, roles in self.tables.items() if roles.get(role)), None)
+            whole = role.partition("/")[0]
+            model = next((model for model, roles in self.tables.items() if roles.get(whole)), None)
             if model is None:
                 raise Unmeasured(f"no model was measured on {role}")
             table = self.of(model, role)[0]
@@ -55,14 +78,13 @@ class PerItem:
             self._orders[role] = {str(key): str(subject or key) for key, subject in sorted(pairs)}
         return list(self._orders[role].values())
 
-    def column(self, model: str, role: str, name: str) -> Any:
-        """A column of the first seed's table in the common order, None if it is not there."""
-        table = self.of(model, role)[0]
+    def column(self, model: str, role: str, name: str, seed: int = 0) -> Any:
+        """A column of one seed's table in the common order, None if it is not there."""
+        tables = self.of(model, role)
+        table = tables[min(seed, len(tables) - 1)]
         if name not in table:
             return None
-        order = self._positions(table, model, role)
-        values = table[name]
-        return values[order] if isinstance(values, np.ndarray) else [values[i] for i in order]
+        return _rows(table[name], self._positions(table, model, role))
 
     def values(self, model: str, role: str, name: str) -> np.ndarray:
         """A score, (seeds, items) in the common order; nan where an item has no value.
@@ -94,7 +116,20 @@ class PerItem:
         if any(need not in table for need in score.needs):
             lacks = f"needs {'+'.join(score.access.names)}, which the target does not grant"
             raise Unmeasured(self.reasons.get(model) or lacks)
-        return np.asarray(score.of(own_for_paraphrase(table) if role == "general" else table), dtype=np.float64)[order]
+        general = role.partition("/")[0] == "general"
+        return np.asarray(score.of(own_for_paraphrase(table) if general else table), dtype=np.float64)[order]
+
+
+def _rows(values: Any, order: Sequence[int]) -> Any:
+    return values[list(order)] if isinstance(values, np.ndarray) else [values[i] for i in order]
+
+
+def _part(table: Table, subset: str) -> Table:
+    """The rows of a subset."""
+    if "subsets" not in table:
+        raise EvidenceError(f"a table has no subset {subset}", why="it names none where another model's does")
+    order = [i for i, name in enumerate(table["subsets"]) if name == subset]
+    return {name: _rows(values, order) for name, values in table.items()}
 
 
 def outcomes(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

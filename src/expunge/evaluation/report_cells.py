@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from expunge.charts.scale import Span
 from expunge.core.errors import EvidenceError
 
 Evidence = Mapping[str, Any]
@@ -93,7 +95,7 @@ def value_text(key: str, value: float) -> str:
     return fixed(value, 1 if key == "log10_p" else 2)
 
 
-def cell_of(row: Mapping[str, Any], key: str, notes: Notes) -> Cell:
+def cell_of(row: Mapping[str, Any], key: str, notes: Notes, bracketed: Collection[str] = WITH_INTERVAL) -> Cell:
     """The cell of a row under a column; a missing value adds its reason to the notes."""
     if key == "guarantee":
         name = row.get("guarantee")
@@ -103,7 +105,7 @@ def cell_of(row: Mapping[str, Any], key: str, notes: Notes) -> Cell:
     if value is None:
         return Cell("-", note=notes.add(reason_of(row, key) or UNMEASURED))
     low, high = cell.get("low"), cell.get("high")
-    if key not in WITH_INTERVAL or low is None or high is None:
+    if key not in bracketed or low is None or high is None:
         return Cell(value_text(key, value))
     return Cell(value_text(key, value), f"[{value_text(key, low)}, {value_text(key, high)}]")
 
@@ -113,10 +115,17 @@ def reason_of(row: Mapping[str, Any], key: str) -> str:
     return str((row.get("cells", {}).get(key) or {}).get("reason") or "")
 
 
-def grid(evidence: Evidence) -> tuple[list[list[Cell]], Notes]:
-    """All cells, one list a row in the order of the columns, and the notes that they refer to."""
+def grid(evidence: Evidence, bracketed: Collection[str] = WITH_INTERVAL) -> tuple[list[list[Cell]], Notes]:
+    """All cells, one list a row in the order of the columns, and the notes that they refer to.
+
+    Args:
+        evidence: as ``evidence.json`` holds it.
+        bracketed: columns that show their intervals.
+    """
     notes = Notes()
-    cells = [[cell_of(row, column["key"], notes) for column in evidence["columns"]] for row in evidence["rows"]]
+    cells = [
+        [cell_of(row, column["key"], notes, bracketed) for column in evidence["columns"]] for row in evidence["rows"]
+    ]
     return cells, notes
 
 
@@ -157,3 +166,17 @@ def utility_lines(evidence: Evidence) -> list[str]:
     kept = ", ".join(components.get("kept", []))
     lines = [f"Utility is the harmonic mean of: {kept}"] if kept else []
     return lines + [f"Left out of utility: {c['name']} ({c['why']})" for c in components.get("left_out", [])]
+
+
+def span_of(cell: Mapping[str, Any] | None) -> Span | None:
+    """The number of a cell with its interval; None where there is none. An end at infinity is not drawn."""
+    ends = [(cell or {}).get(name) for name in ("value", "low", "high")]
+    value, low, high = (end if end is not None and math.isfinite(end) else None for end in ends)
+    return None if value is None else Span(value, low, high)
+
+
+def numbers(span: Span | None) -> list[str]:
+    """Value, low and high as a table shows them."""
+    if span is None:
+        return ["-", "-", "-"]
+    return [fixed(span.value, 3), *("-" if end is None else fixed(end, 3) for end in (span.low, span.high))]

@@ -2,50 +2,33 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from expunge.charts.histogram import Panel, bin_counts, bin_edges, histogram_pair
 from expunge.charts.intervals import Row, interval_plot
 from expunge.charts.markup import Markup, element, join
-from expunge.charts.scale import Span, tick_texts
-from expunge.charts.scatter import Point, Shape, scatter
-from expunge.evaluation.report_cells import UNMEASURED, YARDSTICKS, Evidence, criterion_label, fixed, reason_of
-from expunge.evaluation.report_html import table
+from expunge.charts.scale import Span
+from expunge.charts.scatter import Point, Shape, best, scatter
+from expunge.evaluation.report_cells import (
+    UNMEASURED,
+    YARDSTICKS,
+    Evidence,
+    criterion_label,
+    numbers,
+    reason_of,
+    span_of,
+)
+from expunge.evaluation.report_distributions import distributions, truth_ratios
+from expunge.evaluation.report_html import figure, table
+from expunge.evaluation.report_recovery import recovery
 
-WIDE, NARROW = 820.0, 360.0
-SCORE_AXIS = "min-k score of an item, nats per token (further right: more familiar to the model)"
+LABELLED = 12
 KEYS: tuple[tuple[Shape, str], ...] = (
     ("star", "retrained without the forget people"),
     ("square", "original"),
     ("dot", "earned its claim"),
     ("ring", "did not earn it"),
 )
-
-
-def span_of(cell: Mapping[str, Any] | None) -> Span | None:
-    """The number of a cell with its interval; None where there is none. An end at infinity is not drawn."""
-    ends = [(cell or {}).get(name) for name in ("value", "low", "high")]
-    value, low, high = (end if end is not None and math.isfinite(end) else None for end in ends)
-    return None if value is None else Span(value, low, high)
-
-
-def _figure(draw: Callable[[float], Markup], caption: str, data: Markup) -> Markup:
-    wide, narrow = (
-        Markup(draw(width).replace("<svg ", f'<svg class="{name}" ', 1))
-        for name, width in (("wide", WIDE), ("narrow", NARROW))
-    )
-    shown = element("details", None, element("summary", None, "The numbers of this chart"), data)
-    return element("figure", None, wide, narrow, element("figcaption", None, caption), shown)
-
-
-def _numbers(span: Span | None) -> list[str]:
-    if span is None:
-        return ["-", "-", "-"]
-    return [fixed(span.value, 3), *("-" if end is None else fixed(end, 3) for end in (span.low, span.high))]
 
 
 def _shape(row: Mapping[str, Any]) -> Shape:
@@ -58,9 +41,16 @@ def trade_off(evidence: Evidence) -> Markup | None:
     spans = [
         (row, *(span_of(row.get("cells", {}).get(k)) for k in ("ks", "model_utility"))) for row in evidence["rows"]
     ]
-    points = [Point(row["label"], x, y, _shape(row)) for row, x, y in spans if x is not None and y is not None]
-    if not points:
+    drawn = [(row, x, y) for row, x, y in spans if x is not None and y is not None]
+    if not drawn:
         return None
+    front = _front(drawn)
+    many = len(drawn) > LABELLED
+    numbers_of = {row["key"]: str(k) for k, (row, _, _) in enumerate(drawn, 1)}
+    points = [
+        Point(numbers_of[row["key"]] if many else row["label"], x, y, _shape(row), row["key"] in front)
+        for row, x, y in drawn
+    ]
     bounds = evidence["run"].get("bounds") or {}
     band = (bounds["ks"], bounds["model_utility"]) if {"ks", "model_utility"} <= bounds.keys() else None
     shapes = {point.shape for point in points}
@@ -77,74 +67,34 @@ def trade_off(evidence: Evidence) -> Markup | None:
             keys=[key for key in KEYS if key[0] in shapes],
             band=band,
             band_label=f"within the margins of {policy}",
+            front_label="Pareto front of the methods",
             width=width,
         )
 
     missing = [f"{row['label']} ({_why(row)})" for row, x, y in spans if x is None or y is None]
     caption = "Bars are intervals. A model that forgets by breaking lies at the bottom, whatever its distance."
     caption += f" Not drawn: {'; '.join(missing)}." if missing else ""
-    heads = ["model", "KS D", "low", "high", "model utility", "low", "high"]
-    rows = [[row["label"], *_numbers(x), *_numbers(y)] for row, x, y in spans]
-    return _figure(draw, caption, table("Forgetting against model utility, as drawn", heads, rows))
+    caption += " On the front: no method is nearer to the retrained model without losing utility. The yardsticks "
+    caption += "are no methods and do not count for it."
+    heads = ["model", "KS D", "low", "high", "model utility", "low", "high", "on the front"]
+    on = {row["key"]: "yes" if row["key"] in front else "no" for row, _, _ in drawn if row["key"] not in YARDSTICKS}
+    rows = [[row["label"], *numbers(x), *numbers(y), on.get(row["key"], "-")] for row, x, y in spans]
+    if many:
+        caption += " The marks are numbered as the first column of the table says."
+        rows = [
+            [f"{numbers_of.get(row['key'], '-')}: {line[0]}", *line[1:]]
+            for (row, _, _), line in zip(spans, rows, strict=True)
+        ]
+    return figure(draw, caption, table("Forgetting against model utility, as drawn", heads, rows), opened=many)
+
+
+def _front(drawn: Sequence[tuple[Mapping[str, Any], Span, Span]]) -> set[str]:
+    rivals = [(row["key"], (x.value, y.value)) for row, x, y in drawn if row["key"] not in YARDSTICKS]
+    return {key for (key, _), on in zip(rivals, best([pair for _, pair in rivals]), strict=True) if on}
 
 
 def _why(row: Mapping[str, Any]) -> str:
     return reason_of(row, "ks") or reason_of(row, "model_utility") or UNMEASURED
-
-
-def _domain(rows: Sequence[Mapping[str, Any]]) -> tuple[float, float] | None:
-    # A destroyed model's scores lie so far out that on a common axis all others would be one line: the axis covers
-    # the yardsticks and half their range on either side, and what lies beyond is counted at the edge, in words too.
-    scores = [s for r in rows if r["key"] in YARDSTICKS for part in r["distributions"].values() for s in part]
-    if not scores:
-        return None
-    low, high = min(scores), max(scores)
-    return low - (high - low) / 2, high + (high - low) / 2
-
-
-def distributions(evidence: Evidence) -> Markup | None:
-    """Scores of forget and holdout items, one panel a model; None if no row has any."""
-    rows = [row for row in evidence["rows"] if row.get("distributions")]
-    if not rows:
-        return None
-    panels = [Panel(row["label"], row["distributions"]["forget"], row["distributions"]["holdout"]) for row in rows]
-    edges = bin_edges(panels, domain=_domain(rows))
-
-    def draw(width: float) -> Markup:
-        return histogram_pair(
-            panels,
-            title="Scores of forget and holdout items",
-            description=f"One panel for each of {len(panels)} models on a shared axis. Where the filled bars of the "
-            "forget items and the dashed outline of the holdout items coincide, the score cannot tell them apart.",
-            x_label=SCORE_AXIS,
-            names=("forget", "holdout"),
-            edges=edges,
-            width=width,
-        )
-
-    counts = {(len(panel.first), len(panel.second)) for panel in panels}
-    sizes = "; ".join(f"n = {first} forget and {second} holdout items" for first, second in sorted(counts))
-    caption = f"{sizes} per model. Heights are shares of a group, scaled to the tallest bin of a panel; "
-    caption += "what lies beyond the axis counts into the outermost bin. An attacker "
-    caption += "who sees the score cannot tell the two groups apart where the shapes coincide."
-    missing = [row["label"] for row in evidence["rows"] if not row.get("distributions")]
-    caption += f" Without scores: {'; '.join(missing)}." if missing else ""
-    return _figure(draw, caption, _bins(panels, edges))
-
-
-def _bins(panels: Sequence[Panel], edges: Sequence[float]) -> Markup:
-    heads = ["model", "items", "n", "lower quartile", "median", "upper quartile", *tick_texts(edges[:-1])]
-    rows: list[list[str]] = []
-    for panel in panels:
-        for name, scores in (("forget", panel.first), ("holdout", panel.second)):
-            quartiles = (
-                [fixed(float(q), 2) for q in np.quantile(scores, (0.25, 0.5, 0.75))] if len(scores) else ["-"] * 3
-            )
-            rows.append([panel.label, name, str(len(scores)), *quartiles, *map(str, bin_counts(scores, edges))])
-    last = tick_texts(edges)[-1]
-    return table(
-        f"Items per bin. A column is headed by the lower edge of its bin; the last one ends at {last}", heads, rows
-    )
 
 
 def _criteria(evidence: Evidence) -> dict[str, float]:
@@ -183,16 +133,21 @@ def _difference(evidence: Evidence, criterion: str, margin: float) -> Markup:
 
     heads = ["model", "difference", "low", "high", "verdict", "reason"]
     lines = [
-        [row["label"], *_numbers(span), finding["status"], finding["reason"]]
+        [row["label"], *numbers(span), finding["status"], finding["reason"]]
         for (row, finding), span in zip(judged, spans, strict=True)
     ]
     caption = "A mark is filled where its whole interval lies within the margin."
-    return _figure(draw, caption, table(f"{label}, as drawn", heads, lines, words=(4, 5)))
+    return figure(draw, caption, table(f"{label}, as drawn", heads, lines, words=(4, 5)))
 
 
 def figures(evidence: Evidence) -> Markup | None:
     """All charts under their headings; None if nothing can be drawn."""
-    named = [("Forgetting against utility", trade_off(evidence)), ("Score distributions", distributions(evidence))]
+    named = [
+        ("Forgetting against utility", trade_off(evidence)),
+        ("Truth ratios beside the retrained model's", truth_ratios(evidence)),
+        ("Score distributions", distributions(evidence)),
+        ("Relearning", recovery(evidence)),
+    ]
     named += [(f"Difference to never-knew: {name}", figure) for name, figure in differences(evidence)]
     drawn = [(name, figure) for name, figure in named if figure is not None]
     return join(*(join(element("h3", None, name), figure) for name, figure in drawn)) if drawn else None

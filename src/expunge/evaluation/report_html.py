@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from expunge.charts.markup import Markup, element, join
 
+WIDE, NARROW = 820.0, 360.0
 SCHEMES = ("earned", "failed", "inconclusive", "uninformative")
 
 
@@ -60,6 +61,21 @@ def table(
         element("tbody", None, *body),
     )
     return scrolling(caption, element("table", {"class": "stick"}, inside))
+
+
+def figure(draw: Callable[[float], Markup], caption: str, data: Markup, *, opened: bool = False) -> Markup:
+    """A chart in two widths, one of which is shown, with the numbers that it draws, opened where it needs them."""
+    wide, narrow = (
+        Markup(draw(width).replace("<svg ", f'<svg class="{name}" ', 1))
+        for name, width in (("wide", WIDE), ("narrow", NARROW))
+    )
+    shown = folded("The numbers of this chart", data, opened=opened)
+    return element("figure", None, wide, narrow, element("figcaption", None, caption), shown)
+
+
+def folded(summary: str, content: Markup, *, opened: bool = False) -> Markup:
+    """What is shown when it is asked for, and on paper always."""
+    return element("details", {"open": opened}, element("summary", None, summary), content)
 
 
 def section(name: str, title: str, *content: object) -> Markup:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from expunge.charts.markup import Markup, element, join
 from expunge.core.example import ROLES
 from expunge.evaluation.report_cells import (
     DIRECTIONS,
+    WITH_INTERVAL,
     YARDSTICKS,
     Cell,
     Evidence,
@@ -80,25 +81,31 @@ def _cell(cell: Cell) -> Markup:
     return join(value, element("span", {"class": "interval"}, interval) if interval else None)
 
 
-def results(evidence: Evidence) -> Markup:
-    """The table with its reasons, the ridge line and what utility is made of."""
-    cells, notes = grid(evidence)
+def models_table(evidence: Evidence, caption: str, bracketed: Collection[str] = WITH_INTERVAL) -> Markup:
+    """The table of all models and the numbered reasons below it.
+
+    Args:
+        evidence: as ``evidence.json`` holds it.
+        caption: of the table.
+        bracketed: columns that show their intervals.
+    """
+    cells, notes = grid(evidence, bracketed)
     heads = [
         element("abbr", {"title": f"{c.get('question', '')} {_direction(c)}".strip()}, unbroken(c["label"]))
         for c in evidence["columns"]
     ]
     rows = [[row["label"], *map(_cell, line)] for row, line in zip(evidence["rows"], cells, strict=True)]
     words = [k for k, column in enumerate(evidence["columns"], 1) if column["key"] == "guarantee"]
-    caption = "Every model against the retrained one. In brackets: intervals. A dash has its reason below."
     reasons = [element("li", {"id": f"note-{k}"}, reason) for k, reason in enumerate(notes.reasons, 1)]
+    shown = table(caption, ["method", *heads], rows, words=words)
+    return join(shown, element("ol", {"class": "notes"}, *reasons) if reasons else None)
+
+
+def results(evidence: Evidence) -> Markup:
+    """The table with its reasons, the ridge line and what utility is made of."""
+    caption = "Every model against the retrained one. In brackets: intervals. A dash has its reason below."
     below = [element("p", None, f"{text}.") for text in (ridge_line(evidence), *utility_lines(evidence)) if text]
-    return section(
-        "table",
-        "The table",
-        table(caption, ["method", *heads], rows, words=words),
-        element("ol", {"class": "notes"}, *reasons) if reasons else None,
-        *below,
-    )
+    return section("table", "The table", models_table(evidence, caption), *below)
 
 
 def _direction(column: Mapping[str, Any]) -> str:
@@ -152,8 +159,8 @@ def _amount(row: Mapping[str, Any], key: str) -> str:
     return "–" if value is None else amount(value)
 
 
-def corpus(evidence: Evidence) -> Markup:
-    """How many people and items each role has, and how far guessing goes."""
+def corpus(evidence: Evidence, *, shows_text: bool = False) -> Markup:
+    """How many people and items each role has, how far guessing goes, and whether the page shows records."""
     roles = evidence["run"].get("corpus") or {}
     ordered = sorted(
         roles.items(), key=lambda item: (ROLES.index(item[0]) if item[0] in ROLES else len(ROLES), item[0])
@@ -168,7 +175,7 @@ def corpus(evidence: Evidence) -> Markup:
         "Corpus",
         table("People and items by role", ["role", "people", "items"], rows) if rows else None,
         element("p", None, guess) if guess else None,
-        element("p", None, "This page holds no text of any record."),
+        None if shows_text else element("p", None, "This page holds no text of any record."),
     )
 
 

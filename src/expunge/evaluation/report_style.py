@@ -72,6 +72,11 @@ figure svg { display: block; max-width: 100%; height: auto; }
 figure svg.narrow { display: none; }
 figcaption { font-size: .92rem; margin: .6rem 0; }
 details { margin: .4rem 0; }
+.warning { border: 2px solid var(--failed); padding: .5rem .8rem; font-weight: 600; max-width: none; }
+.spoken { overflow-wrap: anywhere; }
+td.words { min-width: 9rem; max-width: 24rem; }
+thead th .spoken { font-weight: 400; }
+thead th { max-width: 12rem; }
 summary { cursor: pointer; color: var(--link); width: fit-content; }
 pre { background: var(--wash); border: 1px solid var(--rule); padding: .7rem .9rem; overflow-x: auto;
   font-size: .88rem; }
@@ -95,6 +100,11 @@ code { font-family: ui-monospace, "SF Mono", Menlo, Consolas, monospace; font-si
   main { max-width: none; padding: 0; }
   .skip { display: none; }
   .scroll, pre { overflow: visible; }
+  details::details-content { content-visibility: visible; display: block; height: auto; }
+  summary { color: var(--ink); list-style: none; }
+  table { font-size: .78rem; }
+  th, td { padding: .2rem .3rem; }
+  td.words, .stick th:first-child { min-width: 0; }
   .stick th:first-child { position: static; }
   h2, h3, caption { break-after: avoid; }
   figure, pre, tr, dd, .pair > div, .verdicts li { break-inside: avoid; }

@@ -1,40 +1,29 @@
 """Model utility beside the original's, over the components on which the original knows anything at all.
 
-A harmonic mean with a component at chance measures noise. Chance is 1 / (1 + K) for the probability among K wrong
-options. For the others it is the largest that is known of
-
-* a floor: 0.1 for probability and ROUGE-L recall, 0 for the truth score,
-* the mean of a never-trained model, if one was measured,
-* the original's own mean on holdout, people it never saw (upper end of its interval): on retain, and for the truth
-  score everywhere.
-
-A component counts if the lower end of the original's interval lies above chance.
+A component counts if the lower end of the original's interval lies above chance, which ``chance`` defines. A role whose
+tables name subsets gives the components of each subset: TOFU's nine are those of retain, real authors and world facts.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from expunge.core.evidence import Estimate
 from expunge.core.measure import Key
-from expunge.evaluation.bootstrap import fewest_groups
+from expunge.evaluation.chance import Component, chance
 from expunge.evaluation.contrast import Cast, Function
 from expunge.evaluation.per_item import Unmeasured
 from expunge.metrics.model_utility import COMPONENTS, model_utility
 
-FLOOR = {"probability": 0.1, "rouge_l": 0.1, "truth_score": 0.0}
+ROUNDING = 1e-9
 LABELS = {
     "probability": "probability",
     "probability_options": "probability among options",
     "rouge_l": "ROUGE-L recall",
     "truth_score": "max(0, 1 - truth ratio)",
 }
-Component = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -60,55 +49,31 @@ class Components:
 def label(component: Component) -> str:
     """A component as a reader sees it.
 
-    >>> label(("general", "rouge_l"))
-    'general ROUGE-L recall'
+    >>> label(("general", "rouge_l")), label(("general/world_facts", "rouge_l"))
+    ('general ROUGE-L recall', 'world facts ROUGE-L recall')
     """
-    return f"{component[0]} {LABELS[component[1]]}"
-
-
-def _chance(cast: Cast, component: Component) -> float:
-    role, name = component
-    if name == "probability_options":
-        mask = cast.items.column(cast.names["original"], role, "mask_perturbed")
-        return float(np.mean(1 / (1 + (np.asarray(mask) > 0).any(-1).sum(-1))))
-    known = [FLOOR[name], _mean_untrained(cast, role, name)]
-    if role == "retain" or name == "truth_score":
-        known.append(_most_never_seen(cast, name))
-    return float(np.nanmax(known))
-
-
-def _mean_untrained(cast: Cast, role: str, name: str) -> float:
-    try:
-        values = cast.items.values(cast.names["untrained"], role, name)
-    except Unmeasured:
-        return math.nan
-    return float(np.nanmean(values)) if np.isfinite(values).any() else math.nan
-
-
-def _most_never_seen(cast: Cast, name: str) -> float:
-    try:
-        found = cast.estimate(_utility_of("original"), [("original", "holdout", name)], (0.0, 1.0))
-    except Unmeasured:
-        return math.nan
-    return found.high if found.groups >= fewest_groups(cast.level) else found.value
+    role = component[0].rpartition("/")[2].replace("_", " ")
+    return f"{role} {LABELS[component[1]]}"
 
 
 def components(cast: Cast) -> Components:
     """The components on which the original is above chance, and why the others are not among them."""
     kept: list[Component] = []
     left_out: list[tuple[str, str]] = []
-    for component in COMPONENTS:
+    for component in [(part, name) for role, name in COMPONENTS for part in cast.items.parts(role)]:
         key: Key = ("original", *component)
         try:
             found = cast.estimate(_utility_of("original"), [key], (0.0, 1.0))
         except Unmeasured as reason:
             left_out.append((label(component), str(reason)))
             continue
-        chance = _chance(cast, component)
-        if found.low > chance:
+        level, what = chance(cast, component)
+        if found.low > level + ROUNDING:
             kept.append(component)
         else:
-            why = f"the original has {found.value:.3f} [{found.low:.3f}, {found.high:.3f}], chance is {chance:.3f}"
+            why = (
+                f"the original has {found.value:.3f} [{found.low:.3f}, {found.high:.3f}], chance is {level:.3f}: {what}"
+            )
             left_out.append((label(component), why))
     return Components(tuple(kept), tuple(left_out))
 

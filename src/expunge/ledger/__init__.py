@@ -1,1 +1,1 @@
-"""Keys, signed statements, certificates and their verification. Needs the base install only."""
+"""Keys, signed statements, certificates, the log, and how all of them are verified. Needs the base install only."""

@@ -14,6 +14,8 @@ from expunge.ledger.keys import Signer
 
 FOLDER = "certificates"
 SUFFIX = ".certificate.json"
+LARGEST = 1 << 26
+"""Bytes beyond which a file is taken for neither a certificate nor a receipt."""
 
 
 def certificate_path(root: Path, method: str) -> Path:
@@ -23,6 +25,24 @@ def certificate_path(root: Path, method: str) -> Path:
     'runs/demo/certificates/grad_diff.certificate.json'
     """
     return root / FOLDER / f"{method}{SUFFIX}"
+
+
+def read_small(path: Path, what: str = "file") -> bytes:
+    """The bytes of a certificate, receipt or checkpoint.
+
+    Raises:
+        LedgerError: it cannot be read, or is too large to be one.
+    """
+    try:
+        if path.is_dir():
+            raise LedgerError(f"{path} is a folder", next=f"Give the path of one {what}")
+        if path.exists() and not path.is_file():
+            raise LedgerError(f"{path} is not an ordinary file")
+        if path.stat().st_size > LARGEST:
+            raise LedgerError(f"{path} is too large for a {what}", why=f"it exceeds {LARGEST} bytes")
+        return path.read_bytes()
+    except OSError as error:
+        raise LedgerError(f"cannot read the {what} {path}", why=error.strerror or str(error)) from error
 
 
 def _place(path: Path) -> Path:

@@ -155,7 +155,16 @@ def ensure_key(home: Path) -> FileSigner:
     Raises:
         LedgerError: the home or the key cannot be used.
     """
-    path = private_folder(private_folder(home) / "keys") / "default.key"
+    return new_key(home, "default.key")
+
+
+def new_key(home: Path, name: str) -> FileSigner:
+    """The key in a file below ``keys/``, made if it is absent.
+
+    Raises:
+        LedgerError: the home or the key cannot be used.
+    """
+    path = private_folder(private_folder(home) / "keys") / name
     if not path.exists():
         pem = Ed25519PrivateKey.generate().private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

@@ -47,6 +47,28 @@ def trust(home: Path, public: PublicKey, name: str, *, allow_demo: bool = False)
     return path
 
 
+def untrust(home: Path, keyid: str) -> bool:
+    """Trust a key no longer. Whatever it signed is by a signer UNKNOWN from now on.
+
+    Returns:
+        Whether it was trusted.
+    """
+    path = home / "trusted" / f"{keyid}.json"
+    known = find_trusted(home, keyid) is not None
+    path.unlink(missing_ok=True)
+    return known
+
+
+def trusted_keys(home: Path) -> list[PublicKey]:
+    """All keys that a home trusts, by id.
+
+    Raises:
+        LedgerError: other users could have added one, or a file is not what ``trust`` writes.
+    """
+    found = (find_trusted(home, path.stem) for path in sorted((home / "trusted").glob("ed25519:*.json")))
+    return [key for key in found if key is not None]
+
+
 def find_trusted(home: Path, keyid: str) -> PublicKey | None:
     """The trusted key with that id. Creates nothing; a home that does not exist trusts nobody.
 

@@ -11,13 +11,37 @@ from expunge.core.certificate import Certificate, printable
 from expunge.core.earning import phrase
 from expunge.core.errors import LedgerError, StoreError
 from expunge.ledger import envelope, statement
+from expunge.ledger.certify import read_small
 from expunge.ledger.home import home_path
 from expunge.ledger.keys import PublicKey, load_public
-from expunge.ledger.trust import SHIPPED_KEYIDS, UNKNOWN, find_trusted, refuse_shipped
+from expunge.ledger.receipt import contradictions, read_receipt, receipt_path
+from expunge.ledger.trust import SHIPPED_KEYIDS, UNKNOWN, find_trusted, refuse_shipped, trusted_keys
 
 DEMO = "the demo key that everybody has"
-LARGEST = 1 << 26
-"""Bytes beyond which a file is not taken for a certificate."""
+RECEIPT = "receipt: "
+"""Before each problem of the receipt."""
+NO_RECEIPT = "no receipt beside it: whether it is in a log is not known"
+
+
+@dataclass(frozen=True)
+class Logged:
+    """Where a receipt shows a certificate to be.
+
+    Args:
+        origin: name of the log.
+        size: leaves that the log had.
+        seq: place of the leaf that commits to the certificate.
+        witnesses: parties with trusted keys of their own who cosigned the checkpoint.
+    """
+
+    origin: str
+    size: int
+    seq: int
+    witnesses: int
+
+    def __str__(self) -> str:
+        found = f"in the log of {self.origin} at size {self.size} as leaf {self.seq}, witnesses {self.witnesses}"
+        return found if self.witnesses else f"{found}: whoever holds the log's key could have rewritten it"
 
 
 @dataclass(frozen=True)
@@ -36,6 +60,7 @@ class Verification:
         unchecked: files that were not looked for, because the certificate stands alone.
         problems: what is wrong inside the certificate.
         certificate: as read; None where the signature is invalid.
+        receipt: what the receipt beside it shows; None where there is none, or it shows nothing.
     """
 
     path: Path
@@ -49,6 +74,7 @@ class Verification:
     unchecked: tuple[str, ...] = ()
     problems: tuple[str, ...] = field(default=())
     certificate: Certificate | None = None
+    receipt: Logged | None = None
 
     @property
     def ok(self) -> bool:
@@ -70,6 +96,10 @@ class Verification:
             lines.append("to accept it, get the signer's public key from the signer and give it with --key")
         for artefact in self.certificate.artefacts if self.certificate else ():
             lines.append(printable(f"{artefact.name}: {phrase(artefact.earned)}"))
+        if self.receipt is not None:
+            lines.append(printable(str(self.receipt)))
+        elif not any(problem.startswith(RECEIPT) for problem in self.problems):
+            lines.append(NO_RECEIPT)
         lines += [f"changed: {name}" for name in self.changed]
         lines += [f"missing: {name}" for name in self.missing]
         lines += [printable(problem) for problem in self.problems]
@@ -80,19 +110,6 @@ class Verification:
             lines.append(f"{len(self.checked)} of {total} files below {self.root} match")
         found = "the signature is verified, the files are not" if self.unchecked else "verified"
         return [*lines, found if self.ok else "NOT verified"]
-
-
-def _read(path: Path) -> bytes:
-    try:
-        if path.is_dir():
-            raise LedgerError(f"{path} is a folder", next="Give the path of one certificate file")
-        if path.exists() and not path.is_file():
-            raise LedgerError(f"{path} is not an ordinary file")
-        if path.stat().st_size > LARGEST:
-            raise LedgerError(f"{path} is too large for a certificate", why=f"it exceeds {LARGEST} bytes")
-        return path.read_bytes()
-    except OSError as error:
-        raise LedgerError(f"cannot read the certificate {path}", why=error.strerror or str(error)) from error
 
 
 def _trusted(keyid: str, key: PublicKey | None, home: Path, allow_demo: bool) -> tuple[PublicKey | None, str]:
@@ -144,6 +161,25 @@ def _check(root: Path, files: Mapping[str, str]) -> tuple[tuple[str, ...], tuple
     return tuple(checked), tuple(changed), tuple(missing)
 
 
+def _receipt(path: Path, data: bytes, said: statement.Statement, home: Path) -> tuple[Logged | None, tuple[str, ...]]:
+    """What the receipt beside a certificate shows, and what is wrong with it."""
+    beside = receipt_path(path)
+    if not beside.exists():
+        return None, ()
+    keys = [said.signer, *trusted_keys(home)]
+    try:
+        found = read_receipt(read_small(beside, "receipt"))
+    except LedgerError as error:
+        return None, (f"{RECEIPT}{error}".rstrip("."),)
+    if problem := found.problem(keys):
+        return None, (RECEIPT + problem,)
+    if wrong := contradictions(found, said.certificate, data):
+        return None, tuple(RECEIPT + problem for problem in wrong)
+    under = found.checkpoint
+    own = [said.signer, *(key for key in keys if under.signed_by(key))]
+    return Logged(under.origin, under.size, found.said.seq, under.witnesses(keys, own)), ()
+
+
 def verify(
     path: Path | str,
     *,
@@ -152,7 +188,7 @@ def verify(
     home: Path | None = None,
     allow_demo: bool = False,
 ) -> Verification:
-    """Verify a certificate file.
+    """Verify a certificate file, with its receipt where one lies beside it.
 
     Args:
         path: of the certificate.
@@ -171,8 +207,9 @@ def verify(
     """
     path = Path(path)
     given = key if isinstance(key, PublicKey) or key is None else load_public(key)
-    sealed = envelope.open_envelope(_read(path))
-    held, name = _trusted(sealed.keyid, given, home_path() if home is None else home, allow_demo)
+    data, place_of_trust = read_small(path, "certificate"), home_path() if home is None else home
+    sealed = envelope.open_envelope(data)
+    held, name = _trusted(sealed.keyid, given, place_of_trust, allow_demo)
     if held is not None and not held.verifies(sealed.signature, sealed.signed):
         return Verification(path, False, name, sealed.keyid, problems=(_diagnose(sealed.payload),))
     said = statement.read(sealed.payload)
@@ -180,6 +217,7 @@ def verify(
         raise envelope.malformed("envelope keyid", "not the key that the signed statement names as its signer")
     if not said.signer.verifies(sealed.signature, sealed.signed):
         return Verification(path, False, name, sealed.keyid, problems=(_diagnose(sealed.payload),))
+    logged, wrong = _receipt(path, data, said, place_of_trust)
     place = root if root is not None else _find_root(path, said.files)
     checked, changed, missing = _check(place, said.files) if place is not None else ((), (), ())
     return Verification(
@@ -192,6 +230,7 @@ def verify(
         changed=changed,
         missing=missing,
         unchecked=() if place is not None else tuple(said.files),
-        problems=said.problems,
+        problems=(*said.problems, *wrong),
         certificate=said.certificate,
+        receipt=logged,
     )

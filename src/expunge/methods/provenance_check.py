@@ -1,36 +1,5 @@
-"""A method that needs more than a target has refuses before it changes anything."""
+"""``core.provenance_check``, under the name by which methods know it."""
 
-from __future__ import annotations
+from expunge.core.provenance_check import require_kind, require_provenance, require_whole
 
-from typing import Any
-
-from expunge.core.errors import ClaimError
-from expunge.core.provenance import Plain
-
-
-def require_provenance(method: str, needs: type[Any], target: Any) -> None:
-    """Raise unless the target's provenance is what the method needs. Every target is at least Plain.
-
-    Raises:
-        ClaimError: says what the target lacks.
-    """
-    if needs is not Plain and not isinstance(target.provenance, needs):
-        raise ClaimError(
-            f"{method} needs a target with provenance {needs.__name__}",
-            why=f"this {target.kind} has {type(target.provenance).__name__}",
-            next=f"Train it with a recipe that records {needs.__name__}, or choose a method that needs less",
-        )
-
-
-def require_kind(method: str, kinds: tuple[str, ...], target: Any) -> None:
-    """Raise unless the target is of a kind that the method can change.
-
-    Raises:
-        ClaimError: says which kinds it can.
-    """
-    if target.kind not in kinds:
-        raise ClaimError(
-            f"{method} works on {' or '.join(kinds)}",
-            why=f"this target is a {target.kind}",
-            next="Choose another method",
-        )
+__all__ = ["require_kind", "require_provenance", "require_whole"]

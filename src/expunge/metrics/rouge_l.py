@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from expunge.core.errors import EvidenceError, MissingExtra
 from expunge.core.measure import score
-
-
-@functools.cache
-def _scorer() -> Any:
-    try:
-        from rouge_score.rouge_scorer import RougeScorer
-    except ImportError as error:
-        raise MissingExtra("the score rouge_l", "hf", "rouge_score") from error
-    return RougeScorer(["rougeL"], use_stemmer=True)
+from expunge.metrics._rouge import rouge
 
 
 @score(better="reference")
@@ -41,8 +30,4 @@ def rouge_l(text: Sequence[str], generated: Sequence[str]) -> np.ndarray:
     >>> rouge_l(["She was born in Oslo."], ["Born in Oslo, she says."])  # born in oslo, of 5 words
     array([0.6])
     """
-    if len(text) != len(generated):
-        raise EvidenceError("answers and generated texts differ in number", why=f"{len(text)} against {len(generated)}")
-    scorer = _scorer()
-    pairs = zip(text, generated, strict=True)
-    return np.array([scorer.score(want.strip(), got.strip())["rougeL"].recall for want, got in pairs], dtype=np.float64)
+    return rouge("rougeL", "recall", text, generated)

@@ -128,13 +128,22 @@ def refuse_pickles(path: Path) -> None:
             )
 
 
+def _tokenizer_class(path: Path) -> Any:
+    """``AutoTokenizer``, but where a folder says that it holds a plain one: some families' own would take its place."""
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    file = path / "tokenizer_config.json"
+    plain = file.is_file() and read_json(file).get("tokenizer_class") == PreTrainedTokenizerFast.__name__
+    return PreTrainedTokenizerFast if plain else AutoTokenizer
+
+
 def load_causal_lm(source: str | Path, *, on_long: OnLong = "error") -> CausalLM:
     """Load a folder or a hub name, in float32, from safetensors only.
 
     Raises:
         TargetError: missing, pickled, damaged, or changed since it was saved.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
     logging.disable_progress_bar()
@@ -145,7 +154,7 @@ def load_causal_lm(source: str | Path, *, on_long: OnLong = "error") -> CausalLM
         raise TargetError(f"no model at {source}", why="the folder does not exist", next="Check the path")
     try:
         model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32, use_safetensors=True)
-        tokenizer = AutoTokenizer.from_pretrained(source)
+        tokenizer = _tokenizer_class(path).from_pretrained(source)
     except Exception as error:
         first = str(error).strip().partition("\n")[0]
         raise TargetError(f"cannot load a causal LM from {source}", why=first or type(error).__name__) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Any
 
 from expunge.core.example import Example, Examples
 from expunge.core.selection import Selection
@@ -97,17 +97,48 @@ def toy_recipe(*, steps: int = 20, hidden: int = 16, layers: int = 2) -> FineTun
     return FineTune(spec, Training(lr=1e-2, steps=steps, batch_size=8))
 
 
-def toy_model(*, seed: int = 0, architecture: Literal["llama", "gpt2"] = "llama", layers: int = 2) -> CausalLM:
-    """A model with random weights over the corpus's words, in evaluation mode."""
+WINDOW = 5
+"""Tokens that a sliding layer of a toy model sees; shorter than any of the corpus's sequences."""
+
+SHAPES: dict[str, dict[str, Any]] = {
+    "gemma": {"head_dim": 8},
+    "gemma2": {"head_dim": 8, "sliding_window": WINDOW, "final_logit_softcapping": 0.25},
+    "gemma3_text": {"head_dim": 8, "sliding_window": WINDOW, "sliding_window_pattern": 2},
+    "mistral": {"sliding_window": WINDOW},
+    "olmo": {"clip_qkv": 0.25},
+    "phi": {"tie_word_embeddings": False},
+    "qwen2": {"use_sliding_window": True, "sliding_window": WINDOW, "max_window_layers": 1},
+    "qwen3": {"head_dim": 8},
+}
+"""What sets a family apart, in the settings of its toy."""
+
+
+def toy_model(*, seed: int = 0, architecture: str = "llama", layers: int = 2) -> CausalLM:
+    """A model with random weights over the corpus's words, in evaluation mode.
+
+    Args:
+        seed: of the weights.
+        architecture: a key of ``MODEL_FACTS``.
+        layers: decoder layers.
+    """
     llama = toy_recipe(layers=layers).start(seed=seed)
     if architecture == "llama":
         return llama
     import torch
-    from transformers import GPT2Config, GPT2LMHeadModel
+    from transformers import AutoConfig, AutoModelForCausalLM
 
-    size = len(llama.tokenizer)
-    ends = {"bos_token_id": None, "eos_token_id": llama.tokenizer.eos_token_id}
-    config = GPT2Config(vocab_size=size, n_positions=48, n_embd=16, n_layer=layers, n_head=2, **ends)
+    tokenizer = llama.tokenizer
+    ends = {"bos_token_id": None, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
+    size = {"vocab_size": len(tokenizer), "hidden_size": 16, "num_hidden_layers": layers, "num_attention_heads": 2}
+    if architecture == "gpt2":
+        size |= {"n_positions": 48}
+    else:
+        size |= {"max_position_embeddings": 48, "intermediate_size": 32}
+    if architecture not in ("gpt2", "gpt_neox"):
+        size |= {"num_key_value_heads": 1}
+    config = AutoConfig.for_model(
+        architecture, **{"tie_word_embeddings": True, **size, **ends, **SHAPES.get(architecture, {})}
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return CausalLM(GPT2LMHeadModel(config).eval(), llama.tokenizer)
+        return CausalLM(AutoModelForCausalLM.from_config(config).eval(), tokenizer)

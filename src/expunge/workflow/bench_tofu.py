@@ -1,73 +1,262 @@
-"""The same road on real input: TOFU's authors and a pretrained model."""
+"""The same road on real input: TOFU's authors and a pretrained model, walked once a seed, judged over all of them."""
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from expunge.core.canonical import digest_file, digest_folder
+from expunge.core.canonical import digest_folder
+from expunge.core.errors import ConfigError, UnknownName
+from expunge.core.example import Examples
+from expunge.core.manifest import Manifest
+from expunge.core.registry import methods as registered
 from expunge.core.training import Training
-from expunge.data.corpora.tofu import FILES
 from expunge.workflow.run import require_extra, walk_once
+from expunge.workflow.tofu_settings import LONGER, MUST_FAIL, methods_for, training_for
 
 METHODS = ("grad_ascent", "grad_diff", "npo", "calibrated_ascent")
-TRAINING = Training(
-    lr=2e-3, epochs=40, batch_size=16, warmup=0.05, decay="cosine", betas=(0.9, 0.98), weight_decay=0.01, save_every=100
-)
+AUTHORS, FORGET = 12, 3
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What of TOFU is learned and forgotten.
+
+    Args:
+        authors: that the original learns, the last of the full set; 0 with a split.
+        forget: of them that are forgotten; 0 with a split.
+        split: forget01, forget05 or forget10, else empty.
+    """
+
+    authors: int = AUTHORS
+    forget: int = FORGET
+    split: str = ""
+
+    @classmethod
+    def of(cls, authors: int | None, forget: int | None, split: str | None) -> Choice:
+        """From options of which some were not given.
+
+        Raises:
+            ConfigError: a split and numbers of authors.
+        """
+        if not split:
+            return cls(AUTHORS if authors is None else authors, FORGET if forget is None else forget)
+        if authors is not None or forget is not None:
+            raise ConfigError("a split says which authors are forgotten", next="Leave out --authors and --forget")
+        return cls(0, 0, split)
+
+    def corpus(self, data: str) -> Examples:
+        """The examples.
+
+        Raises:
+            StoreError: the data lacks them.
+        """
+        from expunge.data.corpora.tofu import reader, tofu, tofu_split
+
+        read = reader(data)
+        return tofu_split(read, self.split) if self.split else tofu(read, authors=self.authors, forget=self.forget)
 
 
 def bench_tofu(
-    out: Path, *, data: Path, model: str, authors: int, forget: int, methods: tuple[str, ...] = METHODS, seed: int = 0
+    out: Path,
+    *,
+    data: str,
+    model: str,
+    choice: Choice = Choice(),
+    methods: Sequence[str] = METHODS,
+    seeds: Sequence[int] = (0,),
 ) -> str:
     """Fine-tune a pretrained model on TOFU authors, forget some, measure, judge, certify.
 
+    Each seed has a folder of its own, ``seed-N``, with its certificates; the table is about all seeds. What was trained
+    or measured before, by this command or by one with other methods and seeds, is found again.
+
     Args:
         out: folder of the run.
-        data: folder with TOFU's files.
+        data: folder with TOFU's files, or its name on a hub.
         model: folder or hub name of a causal LM.
-        authors: that the original learns, the last of the full set.
-        forget: of them that are forgotten.
-        methods: names of gradient methods.
-        seed: of the models.
+        choice: what of TOFU is learned and forgotten.
+        methods: names of methods.
+        seeds: of the models.
 
     Returns:
         The table.
 
     Raises:
-        MissingExtra: the extra ``hf`` is not installed.
+        MissingExtra: the extra ``hf`` is not installed, or ``stores`` for data from a hub.
         StoreError: a file of the data is missing.
         TargetError: the model cannot be loaded.
+        UnknownName: no method has a name.
+        ConfigError: a method or a seed is named twice.
     """
     require_extra("expunge bench tofu")
+    for what, given in (("method", methods), ("seed", seeds)):
+        if len(set(given)) < len(given):
+            raise ConfigError(f"a {what} is named twice", why=f"got {', '.join(map(str, given))}")
+    for name in methods:
+        if name not in registered.names():
+            raise UnknownName("method", name, registered.names())
+    corpus = choice.corpus(data)
     place = Path(model)
     base = digest_folder(place) if place.is_dir() else model
-    files = {name: digest_file(data / f"{name}.json") for name in FILES}
-    identity = ["bench tofu", files, base, authors, forget, list(methods), seed]
-    return walk_once(out, identity, lambda: _walk(out, data, model, authors, forget, methods, seed))
+    identity = ["bench tofu", corpus.digest(), base, list(methods), list(seeds)]
+    return walk_once(out, identity, lambda: _walk(out, corpus, model, methods, seeds))
 
 
-def _walk(out: Path, data: Path, model: str, authors: int, forget: int, names: tuple[str, ...], seed: int) -> str:
-    from expunge.core.registry import methods, policies
-    from expunge.data.corpora.tofu import tofu
+def tofu_road(corpus: Examples, model: str, named: Mapping[str, Any], training: Training, *, seed: int) -> Any:
+    """The road of one seed.
+
+    Args:
+        corpus: from ``Choice.corpus``.
+        model: folder or hub name.
+        named: key -> method.
+        training: of originals and references.
+        seed: of the original; the references take the next two.
+    """
+    from expunge.core.registry import policies
     from expunge.engine.finetune import FineTune
-    from expunge.workflow.conclude import Conclusion, write_all
     from expunge.workflow.measure import default_budget
-    from expunge.workflow.road import Road, Walk
+    from expunge.workflow.road import Road
 
-    road = Road(
+    learned = {role: len(set(corpus.of(role).subjects)) for role in ("forget", "retain")}
+    return Road(
         name="tofu",
-        title=f"TOFU: {forget} of {authors} authors forgotten by {Path(model).name}",
-        corpus=tofu(data, authors=authors, forget=forget),
+        title=f"TOFU: {learned['forget']} of {sum(learned.values())} authors forgotten by {Path(model).name}",
+        corpus=corpus,
         learned=("forget", "retain"),
-        recipe=FineTune(model, TRAINING, on_long="truncate"),
-        methods={name: methods.get(name) for name in names},
+        recipe=FineTune(model, training, on_long="truncate"),
+        methods=named,
         policy=policies.get("research_tofu"),
         budget=default_budget(),
         basis="benchmark",
         seed=seed,
         facts={"model": Path(model).name},
     )
-    walk = Walk(road, out)
+
+
+def _walk(out: Path, corpus: Examples, model: str, names: Sequence[str], seeds: Sequence[int]) -> str:
+    from expunge.targets.causal_lm import load_causal_lm
+    from expunge.workflow.conclude import Conclusion, write_all
+
+    base = load_causal_lm(model, on_long="truncate")
+    size = sum(p.numel() for p in base.model.parameters())
+    named, sources = methods_for(names, size)
+    first = training_for(size)
+    facts: dict[str, Any] = {"params": size, "settings": sources, "tokens": _tokens(base, corpus)}
+    walks: list[Any] = []
+    measured: list[dict[str, dict[str, Any]]] = []
+    for seed in seeds:
+        road = replace(tofu_road(corpus, model, named, first, seed=seed), facts={"model": Path(model).name, **facts})
+        walk = trained(road, out / f"seed-{seed}")
+        walk.forget()
+        measured.append(walk.measure())
+        _retire(walk)
+        write_all(Conclusion(walk, measured[-1]), {}, None)
+        walks.append(walk)
+    return _pool(out, walks, measured)
+
+
+def _tokens(base: Any, corpus: Examples) -> dict[str, dict[str, Any]]:
+    """What the model's tokenizer makes of the answers, by role."""
+    found: dict[str, dict[str, Any]] = {}
+    for role in ("forget", "retain", "holdout", "general"):
+        items = base.template.encode_all(corpus.of(role))
+        lengths = [item.n_scored for item in items]
+        found[role] = {
+            "answers": len(items),
+            "mean": round(sum(lengths) / max(1, len(lengths)), 1),
+            "longest": max(lengths, default=0),
+            "truncated": sum(item.truncated > 0 for item in items),
+        }
+    return found
+
+
+def trained(road: Any, out: Path) -> Any:
+    """A walk whose originals and references are trained, for longer where the original does not fail.
+
+    An original that cannot be told from its reference has learned nothing that a method could forget. Its Kolmogorov-
+    Smirnov distance must be at least ``MUST_FAIL``; else all three models are trained anew for more epochs, and the
+    facts of the road say so.
+
+    Args:
+        road: with the first length of training.
+        out: folder of the walk.
+    """
+    from expunge.workflow.road import SCORING, Walk
+    from expunge.workflow.stages import code_digest
+
+    tried: list[dict[str, float]] = []
+    walk: Any = None
+    for share in LONGER:
+        training = replace(
+            road.recipe.training,
+            epochs=round(share * road.recipe.training.epochs, 3),
+            steps=round(share * road.recipe.training.steps),
+        )
+        walk = Walk(replace(road, recipe=replace(road.recipe, training=training)), out)
+        inputs = {"recipe": walk.road.recipe.digest(), "data": walk.store.digest(), "code": code_digest(*SCORING)}
+        length = training.epochs or training.steps
+        found = walk.stages.do(f"learned-{length:g}", inputs, [], lambda walk=walk: {"ks": _distance(walk)})
+        tried.append({"length": length, "ks": float(found["ks"])})
+        if tried[-1]["ks"] >= MUST_FAIL:
+            break
+    unit = "epochs" if road.recipe.training.epochs else "steps"
+    walk.road = replace(walk.road, facts={**road.facts, "learned": {"unit": unit, "tried": tried}})
     walk.pin()
     walk.train()
-    walk.forget()
-    return write_all(Conclusion(walk, walk.measure()), {}, None)
+    return walk
+
+
+def _distance(walk: Any) -> float:
+    """KS distance between original and reference on the forgotten records."""
+    from expunge.evaluation.per_item import PerItem
+    from expunge.metrics.forget_quality import MODEL, REFERENCE, forget_quality
+    from expunge.workflow.road import ORIGINAL
+    from expunge.workflow.road import REFERENCE as RETRAINED
+
+    walk.pin()
+    walk.train()
+    items = PerItem({"model": walk.measured(ORIGINAL), "reference": walk.measured(RETRAINED)})
+    scores = {key: items.values(*key)[0] for key in (MODEL, REFERENCE)}
+    return forget_quality(scores)
+
+
+def _retire(walk: Any) -> None:
+    """Set certificates of methods that this command does not run aside: its plan is about others."""
+    folder: Path = walk.out / "certificates"
+    for path in sorted(folder.glob("*.json")):
+        if path.name.partition(".")[0] not in walk.outcomes:
+            aside = folder / "superseded" / path.name
+            aside.parent.mkdir(exist_ok=True)
+            path.replace(aside)
+
+
+def _pool(out: Path, walks: Sequence[Any], measured: Sequence[Mapping[str, Mapping[str, Any]]]) -> str:
+    """Evidence, report and table over all seeds; returns the table."""
+    from expunge.workflow.conclude import Conclusion, write_findings
+    from expunge.workflow.recompute import keep_walk
+    from expunge.workflow.tofu_notes import notes
+
+    whole = copy.copy(walks[0])
+    whole.out = out
+    whole.seconds = {k: sum(walk.seconds[k] for walk in walks) / len(walks) for k in walks[0].seconds}
+    seeds = [walk.road.seed for walk in walks]
+    learned = [walk.road.facts["learned"] for walk in walks]
+    whole.road = replace(walks[0].road, facts={**walks[0].road.facts, "seeds": seeds, "learned": learned})
+    tables: Any = {
+        key: {
+            role: [tables[key][role] for tables in measured] if len(walks) > 1 else table
+            for role, table in roles.items()
+        }
+        for key, roles in measured[0].items()
+    }
+    evidence = Conclusion(whole, tables).evidence()
+    scores = {key: [walk.out / "scores" / key for walk in walks] for key in measured[0]}
+    below = notes(whole.road)
+    keep_walk(out, whole, scores, walks[0].out / "corpus.jsonl", ridge={}, below=below)
+    table = write_findings(out, evidence, below=below)
+    Manifest.of(out).write(out)
+    return table

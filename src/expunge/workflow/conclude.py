@@ -8,30 +8,37 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from expunge.core.canonical import digest_file
+from expunge.core.canonical import digest
 from expunge.core.certificate import Certificate, Residue, issue
 from expunge.core.earning import earn
-from expunge.core.errors import LedgerError
 from expunge.core.evidence import Evidence, Measurement, Replay
 from expunge.core.files import write_json, write_text
 from expunge.core.guarantee import Empirical, Guarantee
-from expunge.core.manifest import NAME, Entry, Manifest, entry
+from expunge.core.manifest import DONE, NAME, PUBLIC, Manifest
 from expunge.core.outcome import Outcome, Overlay
 from expunge.core.policy import Verdict, judge
 from expunge.evaluation.assess import Assessed, assess
 from expunge.evaluation.cells import CELLS
+from expunge.evaluation.contrast import Cast
 from expunge.evaluation.per_item import PerItem
 from expunge.evaluation.report import render_report
+from expunge.evaluation.report_cells import YARDSTICKS
+from expunge.evaluation.report_data import item_scores, recovery, strips
 from expunge.evaluation.table import format_table
-from expunge.ledger.certify import certificate_path, write_certificate
+from expunge.ledger.certify import certificate_path
 from expunge.ledger.home import home
 from expunge.ledger.keys import Signer, ensure_key
 from expunge.ledger.trust import trust
+from expunge.workflow.asked import VAULT
+from expunge.workflow.logged import certified
+from expunge.workflow.recompute import keep_walk
 from expunge.workflow.road import ORIGINAL, REFERENCE, SECOND, Walk
 from expunge.workflow.stages import versions
+from expunge.workflow.superseded import place_certificate
 
-PUBLIC = ("evidence.json", "plan.json", "report.html", "summary.json", "table.txt", "certificates", NAME, "done.json")
 TABLES = {ORIGINAL: "original", REFERENCE: "reference", SECOND: "second"}
+PLAYERS = {part: part for part in ("reference", "second", "original")}
+DRAWS = 2000
 ALONE = ("guarantee", "seconds", "ratio_to_retraining")
 HEADS = {
     "guarantee": ("guarantee", "What does the evidence allow to be claimed?", "higher"),
@@ -58,7 +65,7 @@ class Conclusion:
 
     def __init__(self, walk: Walk, tables: Mapping[str, Mapping[str, Any]]) -> None:
         self.walk, self.road = walk, walk.road
-        items = PerItem({TABLES.get(key, key): roles for key, roles in tables.items()}, _reasons(walk))
+        self.items = items = PerItem({TABLES.get(key, key): roles for key, roles in tables.items()}, _reasons(walk))
         original = _digest(walk, ORIGINAL)
         self.assessed: dict[str, Assessed] = {
             key: assess(items, self.road.policy, judging=TABLES.get(key, key), digests=(_digest(walk, key), original))
@@ -116,8 +123,21 @@ class Conclusion:
             "reason": verdict.reason,
             "cells": cells,
             "findings": findings,
-            **({"distributions": assessed.distributions} if assessed.distributions else {}),
+            **self.drawn(key),
         }
+
+    def drawn(self, key: str) -> dict[str, Any]:
+        """What the report draws of a row beyond its cells: numbers of items and of steps, no id and no text."""
+        name = TABLES.get(key, key)
+        cast = Cast(self.items, {"model": name, **PLAYERS}, self.road.policy.level, DRAWS, 0)
+        parts = {
+            "distributions": {
+                role: [round(score, 2) for score in scores] for role, scores in self.assessed[key].distributions.items()
+            },
+            "recovery": recovery(cast),
+            "strips": [] if key in YARDSTICKS else strips(self.items, name),
+        }
+        return {part: found for part, found in parts.items() if found}
 
     def evidence(self) -> dict[str, Any]:
         """The evidence file."""
@@ -139,11 +159,17 @@ class Conclusion:
                 "versions": versions(),
                 "corpus": people,
                 "bounds": self.bounds(),
+                "measured_by": {
+                    "policy": digest(road.policy),
+                    "reference": _digest(self.walk, REFERENCE),
+                    "level": road.policy.level,
+                },
                 "seconds": {road.labels[k]: v for k, v in self.walk.seconds.items()},
                 **road.facts,
             },
             "columns": columns,
             "rows": [self.row(key) for key in self.assessed],
+            "items": item_scores(self.items, {key: TABLES.get(key, key) for key in self.assessed}),
             "utility_components": self.assessed[REFERENCE].components.plain(),
         }
 
@@ -201,27 +227,30 @@ def residue_below(out: Path) -> tuple[Residue, ...]:
     """What of a run holds personal data, by its first folder or file."""
     why = {
         "corpus.jsonl": "the records themselves",
-        "request.json": "the request with its scope and salt",
         ORIGINAL: "the model before unlearning",
         "scores": "scores and answers item by item",
+        "report-with-text.html": "a report that was asked to show text",
         ".stages": "digests of the stages",
     }
     names = sorted({p.relative_to(out).parts[0] for p in out.rglob("*") if p.is_file()})
-    personal = [n for n in names if n not in PUBLIC]
-    return tuple(Residue(name, why.get(name, "a model made by this run")) for name in personal)
+    personal = [n for n in names if n not in PUBLIC and n not in (NAME, DONE)]
+    return (*(Residue(name, why.get(name, "a model made by this run")) for name in personal), VAULT)
 
 
-def manifest_of(out: Path) -> Manifest:
-    """Every file of the run but the manifest itself and the note that it is done."""
-    files = sorted(
-        p for p in out.rglob("*") if p.is_file() and p.relative_to(out).as_posix() not in (NAME, "done.json")
-    )
+def write_findings(out: Path, evidence: Mapping[str, Any], *, below: str = "") -> str:
+    """Write evidence, table, report and summary; returns the table.
 
-    def listed(path: Path) -> Entry:
-        top = path.relative_to(out).parts[0]
-        return entry(out, path, personal=top not in PUBLIC)
-
-    return Manifest(tuple(listed(path) for path in files))
+    Args:
+        out: folder.
+        evidence: of ``Conclusion.evidence``.
+        below: text under the table.
+    """
+    table = f"{format_table(evidence)}\n{below}" if below else format_table(evidence)
+    write_json(out / "evidence.json", evidence)
+    write_text(out / "table.txt", table)
+    write_text(out / "report.html", render_report(evidence))
+    write_json(out / "summary.json", summary(evidence))
+    return table
 
 
 def write_all(conclusion: Conclusion, ridge: Mapping[str, Any], ridge_outcome: Any) -> str:
@@ -231,11 +260,10 @@ def write_all(conclusion: Conclusion, ridge: Mapping[str, Any], ridge_outcome: A
     evidence = conclusion.evidence()
     if ridge:
         evidence["ridge"] = dict(ridge)
-    table = format_table(evidence)
-    write_json(out / "evidence.json", evidence)
-    write_text(out / "table.txt", table)
-    write_text(out / "report.html", render_report(evidence))
-    write_json(out / "summary.json", summary(evidence))
+    keep_walk(
+        out, walk, {key: [out / "scores" / key] for key in conclusion.assessed}, out / "corpus.jsonl", ridge=ridge
+    )
+    table = write_findings(out, evidence)
     signer = ensure_key(home())
     trust(home(), signer.public, "this installation")
     certificates = conclusion.certificates(residue_below(out))
@@ -246,7 +274,7 @@ def write_all(conclusion: Conclusion, ridge: Mapping[str, Any], ridge_outcome: A
         _certify(certificate, artefacts, out, key, signer)
     if ridge_outcome is not None:
         _certify(ridge_certificate(walk, ridge_outcome, ridge), {"result": out / "ridge"}, out, "ridge", signer)
-    manifest_of(out).write(out)
+    Manifest.of(out).write(out)
     return table
 
 
@@ -265,15 +293,8 @@ def ridge_certificate(walk: Walk, outcome: Any, line: Mapping[str, Any]) -> Cert
 def _certify(certificate: Certificate, artefacts: Mapping[str, Path], out: Path, key: str, signer: Signer) -> None:
     """Write a certificate; an earlier one that says something else is set aside under its digest, never overwritten."""
     path = certificate_path(out, key)
-    try:
-        write_certificate(certificate, artefacts, out, path, signer)
-    except LedgerError:
-        if not path.is_file():
-            raise
-        aside = path.parent / "superseded" / f"{digest_file(path)[7:19]}-{path.name}"
-        aside.parent.mkdir(exist_ok=True)
-        path.rename(aside)
-        write_certificate(certificate, artefacts, out, path, signer)
+    place_certificate(certificate, artefacts, out, path, signer)
+    certified(certificate, path, out)
 
 
 def summary(evidence: Mapping[str, Any]) -> dict[str, Any]:

@@ -31,7 +31,7 @@ TRAINING = Training(
 def fictitious(seed: int) -> Examples:
     """The corpus of a seed."""
     from expunge.data.corpora.fictitious_people import people
-    from expunge.data.jsonl import to_example
+    from expunge.data.rows import to_example
 
     rows = people(seed, **PEOPLE)
     return Examples(to_example(row, where=f"generated row {i}") for i, row in enumerate(rows))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from expunge.core.access import Access, Oracle
 from expunge.core.columns import COLUMNS, split
 from expunge.core.errors import EvidenceError
 from expunge.core.example import Examples
-from expunge.core.measure import Score
+from expunge.core.measure import Score, Statistic
+from expunge.core.policy import Policy
 from expunge.core.registry import attacks, metrics
 from expunge.core.selection import Selection
 from expunge.evaluation.per_item import outcomes
@@ -29,19 +30,39 @@ def examples_of(selection: Selection) -> dict[str, Examples]:
     """The examples of each role that is measured; empty roles are left out."""
     roles = {
         "forget": selection.forget,
-        "retain": selection.kept,
+        "retain": _with_options(selection.kept),
         "general": selection.general,
         "holdout": selection.holdout,
     }
     return {role: examples for role, examples in roles.items() if examples}
 
 
-def scores_of(role: str) -> list[str]:
-    """What is scored on a role: the table's scores, and on what attacks compare every score that is one."""
+def _with_options(examples: Examples) -> Examples:
+    """Those that have wrong answers, or all where none has: TOFU evaluates the 400 retained records that have some."""
+    return Examples(e for e in examples if e.perturbed_answer) or examples
+
+
+def scores_of(role: str, asked: Iterable[str] = ()) -> list[str]:
+    """What is scored on a role: what the table shows, and what those who ask need. Nothing else costs a pass.
+
+    Args:
+        role: one of ``SCORES``.
+        asked: names among the metrics, as a policy's criteria give them; other names are none of a score's business.
+            A likelihood attack is scored on forget and on holdout, a statistic's scores where it reads them.
+    """
     found = list(SCORES[role])
-    if role in ("forget", "holdout"):
-        found += [name for name, m in metrics.items() if isinstance(m, Score) and m.attack and name not in found]
-    return found
+    for name in asked:
+        metric = metrics.get(name) if name in metrics.names() else None
+        if isinstance(metric, Score) and role in ("forget", "holdout"):
+            found.append(name)
+        if isinstance(metric, Statistic):
+            found += [score for _, where, score in metric.needs if where == role and score in metrics.names()]
+    return list(dict.fromkeys(found))
+
+
+def asked_by(policy: Policy) -> tuple[str, ...]:
+    """Names of what a policy compares."""
+    return tuple(criterion.attack for criterion in policy.criteria)
 
 
 def columns_for(scores: Sequence[str], access: Access) -> list[str]:
@@ -55,20 +76,23 @@ def longest_answer(oracle: Oracle, examples: Examples) -> int:
     return max(item.n_scored for item in oracle.target.template.encode_all(examples))
 
 
-def score_tables(oracle: Oracle, selection: Selection) -> dict[str, Table]:
+def score_tables(oracle: Oracle, selection: Selection, asked: Iterable[str] = ()) -> dict[str, Table]:
     """One table a role, with the columns that the role's scores need.
 
     Args:
         oracle: what it does not grant is left out.
         selection: the examples.
+        asked: metrics that are needed beside the table's; see ``scores_of``.
     """
     from expunge.engine.generate import generate
     from expunge.engine.score import score
 
     tables: dict[str, Table] = {}
     for role, examples in examples_of(selection).items():
-        columns = columns_for(scores_of(role), oracle.access)
+        columns = columns_for(scores_of(role, asked), oracle.access)
         table: Table = {"ids": list(examples.ids), "subjects": list(examples.subjects)}
+        if any(example.subset for example in examples):
+            table["subsets"] = [example.subset for example in examples]
         if Access.LOGPROBS in oracle.access:
             table |= score(oracle, examples, [c for c in columns if c != "generated"])
         else:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from expunge.core.access import Access
-from expunge.core.canonical import digest, read_json
+from expunge.core.canonical import digest
 from expunge.core.evidence import Replay
 from expunge.core.example import ROLES, Examples
 from expunge.core.files import write_bytes, write_json
@@ -25,9 +25,11 @@ from expunge.data.jsonl import dump_examples
 from expunge.data.memory import MemoryStore
 from expunge.evaluation.score_table import load_tables, save_tables
 from expunge.scoping.resolve import resolve
-from expunge.workflow.measure import SCORES, attack_tables, columns_for, score_tables, scores_of
+from expunge.workflow.asked import REQUEST, keep_request, kept_request, require_unpurged
+from expunge.workflow.logged import planned
+from expunge.workflow.measure import SCORES, asked_by, attack_tables, columns_for, score_tables, scores_of
 from expunge.workflow.saved import Saved
-from expunge.workflow.stages import TRAINING_CODE, Stages, code_digest, versions
+from expunge.workflow.stages import RECIPE_CODE, TRAINING_CODE, Stages, code_digest, versions
 
 SCORING = ("evaluation", "workflow")
 ORIGINAL, REFERENCE, SECOND = "original", "retrained", "second_reference"
@@ -88,6 +90,8 @@ class Walk:
         self.road, self.out = road, out
         facts = {"versions": versions(), "threads": road.threads, "seed": road.seed}
         self.stages = Stages(out, digest({**facts, "code": code_digest(*TRAINING_CODE)}))
+        # A new method or attack is no reason to train originals and references again.
+        self.recipes = Stages(out, digest({**facts, "code": code_digest(*RECIPE_CODE)}))
         self.store = MemoryStore(road.corpus)
         self.request = self._request()
         unseen = tuple(role for role in ROLES if role not in road.learned)
@@ -97,19 +101,16 @@ class Walk:
 
     def _request(self) -> Request:
         """The request, kept between runs: its salt is drawn once."""
-        ids = self.road.corpus.of("forget").ids
-        path = self.out / "request.json"
-        if path.exists():
-            kept = read_json(path)
-            if tuple(kept["scope"]) == ids:
-                return Request(kept["subject"], Records(*ids), basis=kept["basis"], salt=kept["salt"])
-        request = Request(subject="the forget people", scope=Records(*ids), basis=self.road.basis)
-        body = {"subject": request.subject, "scope": list(ids), "basis": request.basis, "salt": request.salt}
-        write_json(path, body)
+        require_unpurged(self.out)
+        scope = Records(*self.road.corpus.of("forget").ids)
+        if (self.out / REQUEST).exists() and (kept := kept_request(self.out)).scope == scope:
+            return kept
+        request = Request(subject="the forget people", scope=scope, basis=self.road.basis)
+        keep_request(self.out, request)
         return request
 
     def pin(self) -> None:
-        """Write the corpus and the plan before anything runs: the policy, the methods and the seeds are fixed here."""
+        """Write and log the plan, and the corpus, before anything runs: policy, methods and seeds are fixed here."""
         write_bytes(self.out / "corpus.jsonl", dump_examples(self.road.corpus))
         write_json(
             self.out / "plan.json",
@@ -123,6 +124,7 @@ class Walk:
                 "request": self.request.commitment,
             },
         )
+        planned(self.out, self.request.id)
 
     def train(self) -> None:
         """The original, the reference by the method ``Retrain``, and the second reference."""
@@ -133,7 +135,7 @@ class Walk:
         self._trained(ORIGINAL, lambda work: road.recipe.train(learned, seed=road.seed, stage=ORIGINAL, workdir=work))
         method = retrain.with_recipe(road.recipe)
         for key, seed in ((REFERENCE, road.seed + 1), (SECOND, road.seed + 2)):
-            self._forgot(key, method, seed)
+            self._forgot(key, method, seed, self.recipes)
 
     def _trained(self, key: str, make: Callable[[Path], Any]) -> None:
         def build() -> dict[str, Any]:
@@ -143,7 +145,7 @@ class Walk:
             return {"seconds": time.perf_counter() - started}
 
         inputs = {"recipe": self.road.recipe.digest(), "data": self.store.digest(), "learned": list(self.road.learned)}
-        self.seconds[key] = float(self.stages.do(key, inputs, [key], build)["seconds"])
+        self.seconds[key] = float(self.recipes.do(key, inputs, [key], build)["seconds"])
         shutil.rmtree(self._work(key), ignore_errors=True)
 
     def _work(self, key: str) -> Path:
@@ -152,9 +154,9 @@ class Walk:
     def forget(self) -> None:
         """Every method, on the original."""
         for key, method in self.road.methods.items():
-            self._forgot(key, method, self.road.seed)
+            self._forgot(key, method, self.road.seed, self.stages)
 
-    def _forgot(self, key: str, method: Any, seed: int) -> None:
+    def _forgot(self, key: str, method: Any, seed: int, stages: Stages) -> None:
         original, selection = Saved(self.out / ORIGINAL), self.selection
 
         def build() -> dict[str, Any]:
@@ -172,7 +174,7 @@ class Walk:
             }
 
         inputs = {"method": method.digest(), "before": original.digest(), "data": selection.digest(), "seed": seed}
-        done = self.stages.do(key, inputs, [key], build)
+        done = stages.do(key, inputs, [key], build)
         # Only now: a kill before the stage is noted then finds the checkpoint again.
         shutil.rmtree(self._work(key), ignore_errors=True)
         cost = Cost(float(done["cost"]["seconds"]), int(done["cost"]["steps"]), int(done["cost"]["tokens"]))
@@ -196,26 +198,27 @@ class Walk:
 
     def measure(self) -> dict[str, dict[str, Any]]:
         """Score every model and attack it; returns key -> role or attack -> table."""
-        targets: dict[str, Any] = {ORIGINAL: Saved(self.out / ORIGINAL)}
-        targets |= {key: outcome.target for key, outcome in self.outcomes.items()}
+        keys = [ORIGINAL, *self.outcomes]
         tables: dict[str, dict[str, Any]] = {}
-        for number, (key, target) in enumerate(targets.items()):
-            report("measuring", number, len(targets), self.road.labels[key])
-            tables[key] = self._measured(key, target)
-        report("measuring", len(targets), len(targets))
+        for number, key in enumerate(keys):
+            report("measuring", number, len(keys), self.road.labels[key])
+            tables[key] = self.measured(key)
+        report("measuring", len(keys), len(keys))
         return tables
 
-    def _measured(self, key: str, target: Saved) -> dict[str, Any]:
-        folder = f"scores/{key}"
+    def measured(self, key: str) -> dict[str, Any]:
+        """Score and attack one model; returns role or attack -> table."""
+        target = Saved(self.out / ORIGINAL) if key == ORIGINAL else self.outcomes[key].target
+        folder, asked = f"scores/{key}", asked_by(self.road.policy)
 
         def build() -> None:
             oracle = target.oracle(Access.all())
-            found = score_tables(oracle, self.selection)
+            found = score_tables(oracle, self.selection, asked)
             found |= attack_tables(oracle, self.selection, self.road.budget, seed=self.road.seed)
             save_tables(self.out / folder, found, salt=digest([self.request.salt, folder]))
 
         attacks = {name: attack.digest() for name, attack in self.road.budget.items()}
         inputs = {"target": target.digest(), "data": self.store.digest(), "attacks": attacks, "seed": self.road.seed}
-        columns = {role: columns_for(scores_of(role), Access.all()) for role in SCORES}
+        columns = {role: columns_for(scores_of(role, asked), Access.all()) for role in SCORES}
         self.stages.do(f"scores-{key}", {**inputs, "columns": columns, "code": code_digest(*SCORING)}, [folder], build)
         return load_tables(self.out / folder)

@@ -14,11 +14,19 @@ from expunge.core.provenance import Provenance
 CARD = "target.json"
 
 
-def guard_before(path: Path, inner: Any) -> Any:
-    """The guard that a folder holds, before a loaded target."""
+def overlay_on(path: Path, inner: Any) -> Any:
+    """The overlay that a folder holds, a guard or an adapter, on a loaded target.
+
+    Raises:
+        TargetError: it changed since it was saved.
+    """
+    card = read_json(path / CARD)
+    if "adapter" in card:
+        from expunge.targets.adapted import load_adapted
+
+        return load_adapted(path, inner)
     from expunge.targets.guarded import GuardedTarget
 
-    card = read_json(path / CARD)
     guard = card["guard"]
     guarded = GuardedTarget(inner, guard["system"], tuple(guard["blocked"]), guard["refusal"], guard["salt"])
     if guarded.digest() != card["digest"]:
@@ -31,7 +39,7 @@ class Saved:
 
     Args:
         path: folder that ``save`` wrote.
-        inner: what a guard stands before; None for a model.
+        inner: what an overlay lies on; None for a model.
 
     Raises:
         TargetError: the folder holds no target.
@@ -53,8 +61,8 @@ class Saved:
         """
         if self.kind == "overlay":
             if self.inner is None:
-                raise TargetError(f"{self.path} is a guard", why="the target that it guards is not given")
-            return guard_before(self.path, self.inner.target)
+                raise TargetError(f"{self.path} is an overlay", why="the target below it is not given")
+            return overlay_on(self.path, self.inner.target)
         from expunge.targets.causal_lm import load_causal_lm
 
         return load_causal_lm(self.path)

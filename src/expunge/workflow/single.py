@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import secrets
 import shutil
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,25 +18,32 @@ from expunge.core.certificate import Certificate, Residue, issue
 from expunge.core.errors import ConfigError, EvidenceError, ExpungeError, ScopeError, StoreError
 from expunge.core.evidence import Measurement
 from expunge.core.example import Example, Examples
-from expunge.core.files import write_bytes, write_json
-from expunge.core.manifest import NAME, Manifest, entry
+from expunge.core.files import replace_folder, write_bytes, write_json
+from expunge.core.manifest import NAME, Manifest
 from expunge.core.outcome import Cost, Outcome, Overlay
 from expunge.core.policy import Assessment, Policy, Verdict
 from expunge.core.registry import methods
 from expunge.core.request import Records, Request
 from expunge.core.selection import Selection, check_disjoint
 from expunge.data.jsonl import dump_examples, read_examples
+from expunge.data.opening import read_records
+from expunge.data.rows import stem_of
+from expunge.evaluation.score_table import save_tables
 from expunge.ledger.certify import FOLDER as CERTIFICATES
 from expunge.ledger.certify import certificate_path, write_certificate
 from expunge.ledger.home import home
 from expunge.ledger.keys import ensure_key
 from expunge.ledger.trust import trust
+from expunge.workflow.asked import REQUEST, VAULT, keep_request, kept_request, public_request, require_unpurged, vault
+from expunge.workflow.logged import certified
+from expunge.workflow.recompute import KEPT, write_kept
 from expunge.workflow.run import locked, require_extra
-from expunge.workflow.saved import guard_before
+from expunge.workflow.saved import overlay_on
 from expunge.workflow.verbs import adopt, evaluate, find_policy, unlearn_selection
 
 CARD, DATA, MODEL, FOUND = "outcome.json", "data.jsonl", "unlearned", "assessment.json"
-REQUEST, WORK, NAMED = "request.json", ".work", "model"
+WORK, NAMED, SCORES = ".work", "model", "scores"
+EVALUATED = (FOUND, KEPT, SCORES)
 ROLES = ("forget", "retain", "holdout", "validation", "general")
 
 
@@ -67,11 +76,11 @@ def read_selection(paths: Paths) -> Selection:
         ScopeError: nothing to forget, or a record is in two roles.
     """
     files: dict[str, Path] = {role: path for role in ROLES if (path := getattr(paths, role)) is not None}
-    stems = [path.stem for path in files.values()]
-    found: dict[str, Examples] = {}
+    stems = [stem_of(path) for path in files.values()]
+    found: dict[str, Any] = {}
     for role, path in files.items():
-        shared = stems.count(path.stem) > 1
-        found[role] = Examples(_in_role(role, path.stem if shared else "", read_examples(path)))
+        stem = stem_of(path) if stems.count(stem_of(path)) > 1 else ""
+        found[role] = Examples(_in_role(role, stem, read_records(path)))
     if not found["forget"]:
         raise ScopeError("the forget set is empty", why=f"{paths.forget} holds no record", next="Name what to forget")
     check_disjoint(**found)
@@ -103,23 +112,26 @@ def prepare(paths: Paths, method: str, out: Path, settings: Mapping[str, Any]) -
     require_extra("expunge unlearn")
     chosen = tuned(method, settings)
     selection = read_selection(paths)
-    _check_free(out)
+    check_free(out)
     target = adopt(paths.model)
     for role in ROLES:
         target.template.encode_all(selection.role(role))
     return selection, chosen, target
 
 
-def _check_free(out: Path) -> None:
+def check_free(out: Path) -> None:
     """Raise unless the folder is new, empty, or holds what a killed run left."""
+    require_unpurged(out)
     if (out / CARD).exists() and (out / NAME).exists():
         raise ConfigError(f"{out} already holds a result", next="Choose another --out, or remove the folder")
     if out.is_dir() and not (out / WORK).exists() and any(out.iterdir()):
         raise ConfigError(f"{out} holds other files", next="Choose an empty folder, or a name that is not taken")
 
 
-def _remove_unfinished(out: Path) -> None:
+def remove_unfinished(out: Path) -> None:
     """Remove what an unlearning that failed had written."""
+    with suppress(StoreError):
+        vault().destroy(public_request(out).id)
     for path in (out / name for name in (CARD, DATA, MODEL, REQUEST, NAME, WORK)):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -169,31 +181,24 @@ def unlearn_paths(
     """
     selection, chosen, target = prepare(paths, method, out, settings)
     with locked(out):
-        _check_free(out)
+        check_free(out)
         (out / WORK).mkdir(exist_ok=True)
         try:
             outcome = unlearn_selection(target, selection, chosen, seed=seed, workdir=out / WORK)
             request = Request("the forget set", Records(*selection.forget.ids), basis=basis)
-            _keep(out, paths.model, selection, outcome, request)
+            keep_result(out, paths.model, selection, outcome, request)
         except ExpungeError:
-            _remove_unfinished(out)
+            remove_unfinished(out)
             raise
         shutil.rmtree(out / WORK, ignore_errors=True)
     return outcome
 
 
-def _keep(out: Path, model: str, selection: Selection, outcome: Any, request: Request) -> None:
+def keep_result(out: Path, model: str, selection: Selection, outcome: Any, request: Request) -> None:
+    """Write a result with all that judging it needs; the manifest comes last."""
     everything = [e for role in ROLES for e in selection.role(role)]
     write_bytes(out / DATA, dump_examples(everything))
-    write_json(
-        out / REQUEST,
-        {
-            "subject": request.subject,
-            "scope": list(selection.forget.ids),
-            "basis": request.basis,
-            "salt": request.salt,
-        },
-    )
+    keep_request(out, request)
     outcome.target.save(out / MODEL)
     card = {
         "original": model if not Path(model).exists() else str(Path(model).resolve()),
@@ -213,12 +218,8 @@ def _keep(out: Path, model: str, selection: Selection, outcome: Any, request: Re
 
 
 def write_manifest(out: Path) -> None:
-    """List every file of the folder; data, request and models hold personal data."""
-    skipped = (NAME, WORK)
-    files = sorted(p for p in out.rglob("*") if p.is_file() and p.relative_to(out).parts[0] not in skipped)
-    public = (FOUND, CERTIFICATES)
-    entries = (entry(out, p, personal=p.relative_to(out).parts[0] not in public) for p in files)
-    Manifest(tuple(entries)).write(out)
+    """List every file of the folder, but not what is about to be removed from it."""
+    Manifest.of(out, skipping=(WORK,)).write(out)
 
 
 def require_result(out: Path) -> None:
@@ -226,7 +227,9 @@ def require_result(out: Path) -> None:
 
     Raises:
         StoreError: it does not.
+        ConfigError: it was purged.
     """
+    require_unpurged(out)
     for name in (CARD, NAME):
         if not (out / name).is_file():
             raise StoreError(f"{out} holds no result", why=f"there is no {name}", next="Run expunge unlearn first")
@@ -237,7 +240,7 @@ def read_outcome(out: Path, *, ignoring: Collection[str] = ()) -> Outcome[Any] |
 
     Args:
         out: folder of the result.
-        ignoring: files that may have changed since they were written.
+        ignoring: files and folders that may have changed since they were written.
 
     Raises:
         StoreError: the folder holds no result, or a file of it changed.
@@ -248,13 +251,15 @@ def read_outcome(out: Path, *, ignoring: Collection[str] = ()) -> Outcome[Any] |
     require_result(out)
     # Certificates may be moved, and are checked by verify.
     listed = (name for name in Manifest.read(out).changed(out) if not name.startswith(f"{CERTIFICATES}/"))
-    changed = [name for name in listed if name not in ignoring]
+    changed = [name for name in listed if name.partition("/")[0] not in ignoring]
     if changed:
-        again = "Run expunge evaluate again" if changed == [FOUND] else "Restore it, or run expunge unlearn again"
+        evaluated = all(name.partition("/")[0] in EVALUATED for name in changed)
+        again = "Run expunge evaluate again" if evaluated else "Restore it, or run expunge unlearn again"
         raise StoreError(f"{out / changed[0]} changed since it was written", why="its digest differs", next=again)
     card = read_json(out / CARD)
     examples = read_examples(out / DATA)
-    selection = Selection(**{role: examples.of(role) for role in ROLES})
+    parts: dict[str, Any] = {role: examples.of(role) for role in ROLES}
+    selection = Selection(**parts)
     original = adopt(card["original"])
     shared: dict[str, Any] = {
         "before": card["before"],
@@ -272,7 +277,7 @@ def read_outcome(out: Path, *, ignoring: Collection[str] = ()) -> Outcome[Any] |
             next="Restore it, or run expunge unlearn again",
         )
     if card["overlay"]:
-        return Overlay(target=guard_before(out / MODEL, original), base=original, **shared)
+        return Overlay(target=overlay_on(out / MODEL, original), base=original, **shared)
     claim = getattr(guarantee, card["claim_type"])(**card["claim"])
     return Outcome(target=adopt(out / MODEL), original=original, claim=claim, **shared)
 
@@ -312,20 +317,57 @@ def evaluate_folder(out: Path, *, policy: str, reference: str, second: str | Non
     rule, models = prepare_evaluation(out, policy, reference, second)
     with locked(out):
         shutil.rmtree(out / WORK, ignore_errors=True)
-        outcome = read_outcome(out, ignoring=(FOUND,))
+        outcome = read_outcome(out, ignoring=EVALUATED)
         found = evaluate(outcome, policy=rule, **models, seed=seed)
         earlier = int(read_json(out / FOUND).get("attempts", 0)) if (out / FOUND).is_file() else 0
-        body = {
-            "policy": policy,
+        kept = {
+            "kind": "single",
+            "policy": {"name": policy, "digest": digest(rule)},
             "attempts": earlier + 1,
             "references": {name: model.digest() for name, model in models.items() if model is not None},
-            "cells": found.assessed.cells,
-            "assessment": TypeAdapter(Assessment).dump_python(found.assessed.assessment, mode="json"),
-            "measurements": [TypeAdapter(Measurement).dump_python(m, mode="json") for m in found.assessed.measurements],
+            "digests": [outcome.target.digest(), outcome.before],
+            "overlay": isinstance(outcome, Overlay),
+            "seed": seed,
         }
-        write_json(out / FOUND, body)
+        _keep_tables(out, found.tables)
+        write_kept(out, kept)
+        write_found(out, kept, found.assessed)
         write_manifest(out)
     return found.verdict
+
+
+def _keep_tables(out: Path, tables: Mapping[str, Mapping[str, Any]]) -> None:
+    salts = {name: _salt_of(out / SCORES / name / "forget.json") for name in tables}
+    with replace_folder(out / SCORES) as fresh:
+        for name, found in tables.items():
+            save_tables(fresh / name, dict(found), salt=salts[name])
+
+
+def _salt_of(file: Path) -> str:
+    """The secret that an earlier evaluation drew, so that the same tables are the same bytes; a new one otherwise."""
+    with suppress(StoreError, AttributeError):
+        if file.is_file() and (kept := read_json(file).get("salt")):
+            return str(kept)
+    return secrets.token_hex(32)
+
+
+def write_found(out: Path, kept: Mapping[str, Any], assessed: Any) -> None:
+    """Write what an evaluation found.
+
+    Args:
+        out: folder.
+        kept: what ``conclusion.json`` holds.
+        assessed: of the score tables.
+    """
+    body = {
+        "policy": kept["policy"]["name"],
+        "attempts": kept["attempts"],
+        "references": kept["references"],
+        "cells": assessed.cells,
+        "assessment": TypeAdapter(Assessment).dump_python(assessed.assessment, mode="json"),
+        "measurements": [TypeAdapter(Measurement).dump_python(m, mode="json") for m in assessed.measurements],
+    }
+    write_json(out / FOUND, body)
 
 
 def certify_folder(out: Path) -> tuple[Certificate, Path]:
@@ -341,8 +383,7 @@ def certify_folder(out: Path) -> tuple[Certificate, Path]:
     with locked(out):
         shutil.rmtree(out / WORK, ignore_errors=True)
         outcome = read_outcome(out)
-        kept = read_json(out / REQUEST)
-        request = Request(kept["subject"], Records(*kept["scope"]), basis=kept["basis"], salt=kept["salt"])
+        request = kept_request(out)
         known: dict[str, Any] = {}
         if (out / FOUND).is_file():
             body = read_json(out / FOUND)
@@ -356,24 +397,24 @@ def certify_folder(out: Path) -> tuple[Certificate, Path]:
                 outcome = replace(outcome, notes={**outcome.notes, "evaluation": told})
             except (KeyError, ValidationError) as error:
                 raise EvidenceError(f"{out / FOUND} is malformed", why=str(error)[:200]) from error
-        residue = [Residue(name, why) for name, why in RESIDUE if (out / name).exists()]
-        residue += [
-            Residue("the original model", "it was left as it is"),
-            Residue("the files that were read", "so were they"),
-        ]
-        certificate = issue(request, outcome, residue=residue, **known)
+        scored = (Residue(SCORES, "scores and answers item by item"),) if (out / SCORES).is_dir() else ()
+        certificate = issue(request, outcome, residue=(*RESIDUE, *scored), **known)
         signer = ensure_key(home())
         trust(home(), signer.public, "this installation")
         artefacts = {"result": out / MODEL, "outcome": out / CARD}
         if (out / FOUND).is_file():
             artefacts["assessment"] = out / FOUND
+            artefacts["scores"] = out / SCORES
         path = write_certificate(certificate, artefacts, out, certificate_path(out, NAMED), signer)
+        certified(certificate, path, out)
         write_manifest(out)
     return certificate, path
 
 
 RESIDUE = (
-    (DATA, "the records themselves"),
-    (REQUEST, "the request with its scope and salt"),
-    (MODEL, "the model after unlearning"),
+    Residue(DATA, "the records themselves"),
+    Residue(MODEL, "the model after unlearning"),
+    VAULT,
+    Residue("the original model", "it was left as it is"),
+    Residue("the files that were read", "so were they"),
 )

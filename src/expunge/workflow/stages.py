@@ -16,14 +16,16 @@ from expunge.core.files import write_json
 
 FOLDER = ".stages"
 PACKAGES = ("torch", "transformers", "accelerate", "numpy", "scipy", "rouge-score")
+RECIPE_CODE = ("core", "ops", "data", "objectives/nll.py", "targets", "engine", "methods/exact/retrain.py")
 TRAINING_CODE = ("core", "ops", "data", "objectives", "targets", "engine", "methods", "attacks", "scoping", "metrics")
 
 
 @lru_cache
 def code_digest(*folders: str) -> str:
-    """Digest of the package's source files, or of some of its folders."""
+    """Digest of the package's source files, or of some of its folders and files."""
     root = Path(expunge.__file__).parent
-    files = [p for name in folders or ("",) for p in sorted((root / name).rglob("*.py"))]
+    places = [root / name for name in folders or ("",)]
+    files = [p for place in places for p in ([place] if place.is_file() else sorted(place.rglob("*.py")))]
     return digest({p.relative_to(root).as_posix(): digest_file(p) for p in files})
 
 

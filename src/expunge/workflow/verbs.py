@@ -14,7 +14,7 @@ from expunge.core.manifest import NAME, Manifest
 from expunge.core.outcome import Outcome, Overlay
 from expunge.core.policy import Policy, Verdict, judge
 from expunge.core.registry import policies
-from expunge.core.request import Request
+from expunge.core.request import Records, Request
 from expunge.core.selection import Selection
 from expunge.workflow.run import require_extra
 from expunge.workflow.saved import CARD, Saved
@@ -28,43 +28,71 @@ class Evaluated:
         assessed: cells, measurements and what judging reads.
         policy: that judged.
         verdict: its verdict.
+        tables: model -> role or attack -> score table.
     """
 
     assessed: Any
     policy: Policy
     verdict: Verdict
+    tables: Mapping[str, Mapping[str, Any]]
 
 
-def load_data(path: str | Path, *, id: str = "record_id", columns: Mapping[str, str] | None = None) -> Any:
-    """Open a JSON or JSON Lines file in the TOFU schema as a store.
+def load_data(
+    source: Any,
+    *,
+    id: str = "record_id",
+    columns: Mapping[str, str] | None = None,
+    split: str | None = None,
+    table: str | None = None,
+) -> Any:
+    """Open records as a store: JSON Lines, Parquet, SQLite, or a Hugging Face dataset.
 
     Args:
-        path: of the file.
-        id: column that holds the record id.
-        columns: field of ``Example`` -> column of the file, where they differ.
+        source: a file, a folder, a loaded dataset, or the name of a dataset on a hub.
+        id: column that holds the record id. Rows without one are named after the file and their place.
+        columns: field of ``Example`` -> column of the data, where they differ.
+        split: of a dataset that has several.
+        table: of a database that has several.
 
     Returns:
         A store.
 
     Raises:
-        StoreError: the file is missing or malformed.
+        StoreError: the data is missing or malformed.
+        MissingExtra: its form needs a package that is not installed.
     """
-    from expunge.data.jsonl import JsonlStore
+    from expunge.data.opening import open_store
 
-    return JsonlStore(Path(path), columns={**(columns or {}), "record_id": id})
+    return open_store(source, columns={**(columns or {}), "record_id": id}, split=split, table=table)
 
 
-def adopt(source: str | Path) -> Any:
-    """Take a causal language model as a target: a folder, or a name on a hub.
+def adopt(source: str | Path, *, data: Path | None = None, out: Path | None = None) -> Any:
+    """Take a causal language model as a target, a folder or a name on a hub; or the folder of a datastore.
 
     Args:
         source: a folder that a run wrote is checked against its card.
+        data: file of what it was trained on, as far as you know; the adoption is then noted in the log.
+        out: folder for a checked copy with what is known of it; the adoption is then noted in the log.
 
     Raises:
         TargetError: it cannot be loaded, or changed since it was saved.
+        StoreError: the data is missing or malformed.
+        ConfigError: the folder for the copy holds something.
     """
-    require_extra("adopt")
+    if data is not None or out is not None:
+        from expunge.workflow.adopt import check_out, look, record_adoption
+
+        if out is not None:
+            check_out(out)
+        found = look(source, data=data)
+        record_adoption(found, out=out)
+        return found.target
     path = Path(source)
+    if (path / CARD).is_file() and Saved(path).kind == "datastore":
+        from expunge.retrieval.datastore import Datastore
+
+        return Datastore(path)
+    require_extra("adopt")
     if (path / CARD).is_file():
         _check_manifest(path)
         return Saved(path).target
@@ -94,7 +122,14 @@ def _check_manifest(path: Path) -> None:
 
 
 def unlearn(
-    target: Any, request: Request, method: Any, data: Any, *, seed: int = 0, workdir: Path | None = None
+    target: Any,
+    request: Request,
+    method: Any,
+    data: Any,
+    *,
+    seed: int = 0,
+    workdir: Path | None = None,
+    sample: Mapping[str, int] | None = None,
 ) -> Outcome[Any] | Overlay[Any]:
     """Answer a request on a target.
 
@@ -105,6 +140,7 @@ def unlearn(
         data: a store with what the target learned, and with never-seen records of the role validation or holdout.
         seed: of the run.
         workdir: where checkpoints go; a killed run continues from them.
+        sample: role -> most records of it to hold, for data that does not fit into memory.
 
     Returns:
         An outcome or an overlay.
@@ -117,7 +153,16 @@ def unlearn(
     """
     from expunge.scoping.resolve import resolve
 
-    return unlearn_selection(target, resolve(request.scope, data), method, seed=seed, workdir=workdir)
+    selection = _unfinished(target, request, data) or resolve(request.scope, data, sample=sample, seed=seed)
+    return unlearn_selection(target, selection, method, seed=seed, workdir=workdir)
+
+
+def _unfinished(target: Any, request: Request, data: Any) -> Selection | None:
+    """What a killed purge had begun to forget, where this is the same request: its rows may be gone already."""
+    begun = target.unfinished() if getattr(target, "kind", "") == "datastore" else ()
+    if not begun or not isinstance(request.scope, Records) or set(begun.ids) != set(request.scope.ids):
+        return None
+    return Selection(begun, data.get(i for i in data.ids() if i not in begun.by_id))
 
 
 def unlearn_selection(
@@ -162,9 +207,7 @@ def evaluate(
         TargetError: a reference cannot be loaded.
         EvidenceError: a reference is the model that it should be compared with.
     """
-    from expunge.evaluation.assess import assess
-    from expunge.evaluation.per_item import PerItem
-    from expunge.workflow.measure import attack_tables, default_budget, score_tables
+    from expunge.workflow.measure import asked_by, attack_tables, default_budget, score_tables
 
     rule = find_policy(policy)
     given = {"model": outcome.target, "original": outcome.original, "reference": reference, "second": second}
@@ -174,14 +217,32 @@ def evaluate(
     tables: dict[str, dict[str, Any]] = {}
     for name, model in models.items():
         oracle = model.oracle(Access.all())
-        tables[name] = score_tables(oracle, outcome.selection)
+        tables[name] = score_tables(oracle, outcome.selection, asked_by(rule))
         tables[name] |= attack_tables(oracle, outcome.selection, budget, seed=seed)
-    reasons = {"second": "no second reference was given, so that the distance between two of them is unknown"}
-    if isinstance(outcome, Overlay):
-        reasons["model"] = "an overlay grants TEXT only: the weights behind it are the original's"
     digests = (outcome.target.digest(), outcome.before)
-    assessed = assess(PerItem(tables, reasons), rule, digests=digests, seed=seed)
-    return Evaluated(assessed, rule, judge(rule, assessed.assessment))
+    assessed = assess_tables(tables, rule, digests, overlay=isinstance(outcome, Overlay), seed=seed)
+    return Evaluated(assessed, rule, judge(rule, assessed.assessment), tables)
+
+
+def assess_tables(
+    tables: Mapping[str, Mapping[str, Any]], policy: Policy, digests: tuple[str, str], *, overlay: bool, seed: int = 0
+) -> Any:
+    """What score tables come to. Needs no model.
+
+    Args:
+        tables: ``model``, ``original``, ``reference`` and ``second`` -> role or attack -> table.
+        policy: judged by.
+        digests: of the result and of the original.
+        overlay: whether the result is one.
+        seed: of the resampling.
+    """
+    from expunge.evaluation.assess import assess
+    from expunge.evaluation.per_item import PerItem
+
+    reasons = {"second": "no second reference was given, so that the distance between two of them is unknown"}
+    if overlay:
+        reasons["model"] = "an overlay grants TEXT only: the weights behind it are the original's"
+    return assess(PerItem(tables, reasons), policy, digests=digests, seed=seed)
 
 
 def _loaded(name: str, model: Any) -> Any:
@@ -204,21 +265,27 @@ def _check_apart(digests: Mapping[str, str]) -> None:
 
 
 def certify(
-    request: Request, outcome: Outcome[Any] | Overlay[Any], evidence: Evaluated, *, residue: Sequence[Residue] = ()
+    request: Request,
+    outcome: Outcome[Any] | Overlay[Any],
+    evidence: Evaluated | None = None,
+    *,
+    residue: Sequence[Residue] = (),
 ) -> Certificate:
     """State what was asked, done, measured and earned. Signs nothing; see ``ledger.certify.write_certificate``.
 
     Args:
         request: only its public part enters.
-        outcome: of ``unlearn``.
-        evidence: of ``evaluate``. It may lower the outcome's claim, never raise it.
-        residue: where the data still lives beside the original model, which is always named.
+        outcome: of ``unlearn``. Its own receipts and replay are evidence already.
+        evidence: of ``evaluate``, None where a claim needs no measurement. It may lower the claim, never raise it.
+        residue: where the data still lives beside the original model, which is named unless the method works in place.
     """
+    original = () if outcome.original is outcome.target else (Residue("the original model", "it was left as it is"),)
     return issue(
         request,
         outcome,
-        evidence=evidence.assessed.measurements,
-        policy=evidence.policy,
-        assessment=evidence.assessed.assessment,
-        residue=(Residue("the original model", "it was left as it is"), *residue),
+        evidence=evidence.assessed.measurements if evidence else (),
+        policy=evidence.policy if evidence else None,
+        assessment=evidence.assessed.assessment if evidence else None,
+        residue=(*original, *residue),
+        name=getattr(outcome.target, "name", "") if outcome.target.kind == "datastore" else "model",
     )

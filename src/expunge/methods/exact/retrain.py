@@ -14,7 +14,7 @@ from expunge.core.guarantee import Exact, Guarantee
 from expunge.core.outcome import Cost, Outcome
 from expunge.core.provenance import Plain
 from expunge.core.selection import Selection
-from expunge.methods.provenance_check import require_kind
+from expunge.methods.provenance_check import require_kind, require_whole
 
 
 @dataclass(frozen=True)
@@ -58,13 +58,14 @@ class Retrain:
 
         Raises:
             ConfigError: the recipe is not known.
-            ClaimError: the recipe makes targets of another kind.
+            ClaimError: the recipe makes targets of another kind, or retain is a sample.
         """
         from expunge.data.memory import MemoryStore
 
         if self.recipe is None:
             raise ConfigError("retrain needs the recipe of the target", next="Use retrain.with_recipe(recipe)")
         require_kind(self.name, (self.recipe.kind,), target)
+        require_whole(self.name, "retain", selection)
         started = time.perf_counter()
         store = MemoryStore(selection.retain)
         fresh = self.recipe.train(store, seed=seed, stage="retraining", workdir=workdir)

@@ -15,7 +15,7 @@ from expunge.core.guarantee import Exact, Guarantee
 from expunge.core.outcome import Cost, Outcome
 from expunge.core.provenance import Statistics
 from expunge.core.selection import Selection
-from expunge.methods.provenance_check import require_kind, require_provenance
+from expunge.methods.provenance_check import require_kind, require_provenance, require_whole
 
 
 def _kept_digest(selection: Selection, ids: Collection[str]) -> str:
@@ -53,11 +53,12 @@ class Ridge:
         """Return a learner without the forgotten records.
 
         Raises:
-            ClaimError: the target is not a learner kept as sums.
+            ClaimError: the target is not a learner kept as sums, or retain is a sample.
             StoreError: a record is not in the learner.
         """
         require_kind(self.name, ("learner",), target)
         require_provenance(self.name, self.needs, target)
+        require_whole(self.name, "retain", selection)
         started = time.perf_counter()
         before = target.digest()
         after = target.unlearn(tuple(selection.forget))

@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from expunge.core.adapter import Adapter
 from expunge.core.canonical import digest
-from expunge.core.guarantee import Empirical, Guarantee
+from expunge.core.errors import ConfigError
+from expunge.core.example import Examples
+from expunge.core.guarantee import Empirical, Guarantee, Suppressed
 from expunge.core.objective import Loss, Term, as_loss
-from expunge.core.outcome import Cost, Outcome
+from expunge.core.outcome import Cost, Outcome, Overlay
 from expunge.core.provenance import Plain
 from expunge.core.record import record
 from expunge.core.selection import Selection
@@ -33,6 +36,10 @@ class Gradient:
         stop: early stop.
         policy: name of the policy that its claim is judged by.
         tuned: (setting, lowest, highest) that were tried on equal terms when the defaults were chosen.
+        alternative: what a term reads as the other answer of a forgotten record: the one that the record gives, or a
+            refusal that is drawn for it.
+        adapter: trained instead of the weights, and merged into them.
+        keep_overlay: leave the adapter unmerged: it can be taken off, and claims no more than ``Suppressed``.
         batch_size: and all that follow: as in ``core.training.Training``.
     """
 
@@ -46,6 +53,9 @@ class Gradient:
     stop: Stop | None = None
     policy: str = "research-tofu"
     tuned: tuple[tuple[str, float, float], ...] = ()
+    alternative: Literal["given", "refusal"] = "given"
+    adapter: Adapter | None = None
+    keep_overlay: bool = False
     batch_size: int = 16
     retain_batch_size: int = 0
     micro_batch: int = 0
@@ -55,9 +65,12 @@ class Gradient:
     weight_decay: float = 0.0
     clip: float = 1.0
     save_every: int = 100
+    trainable: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _ = self.training
+        if self.keep_overlay and self.adapter is None:
+            raise ConfigError("changed weights are no overlay", next="Give an adapter, or leave keep_overlay out")
 
     @property
     def training(self) -> Training:
@@ -73,14 +86,17 @@ class Gradient:
     @property
     def claim(self) -> Guarantee:
         """The most that it can claim."""
-        return Empirical(self.policy)
+        return Suppressed() if self.keep_overlay else Empirical(self.policy)
 
     def digest(self) -> str:
         """Digest of the method with all its settings."""
-        return digest([self.name, self.version, as_loss(self.loss), self.training, self.stop, self.policy])
+        extras = [self.stop, self.policy, self.alternative, self.adapter, self.keep_overlay]
+        return digest([self.name, self.version, as_loss(self.loss), self.training, *extras])
 
-    def unlearn(self, target: Any, selection: Selection, *, seed: int, workdir: Path | None = None) -> Outcome[Any]:
-        """Return a target with changed weights; the given one stays as it is.
+    def unlearn(
+        self, target: Any, selection: Selection, *, seed: int, workdir: Path | None = None
+    ) -> Outcome[Any] | Overlay[Any]:
+        """Return a target with changed weights, or with an adapter over them; the given one stays as it is.
 
         Args:
             target: a causal LM.
@@ -90,42 +106,59 @@ class Gradient:
 
         Raises:
             ClaimError: the target is not a causal LM.
+            ConfigError: the adapter does not fit the target, or cannot be merged or taken off as asked.
             ScopeError: a role that the loss reads is empty.
             TargetError: the loss is not finite.
+            UnknownName: a pattern of ``trainable`` matches no parameter.
         """
+        from expunge.engine.adapting import adapted_copy, finished
         from expunge.engine.train import train
 
         require_kind(self.name, ("causal_lm",), target)
         started = time.perf_counter()
         before = target.digest()
-        data = {"forget": selection.forget, "retain": selection.retain, "never_seen": selection.never_seen}
-        changed = target.clone()
+        changed = adapted_copy(target, self.adapter, keep_overlay=self.keep_overlay)
+        data = {"forget": self._forget(target, selection, seed), "retain": selection.retain}
         done = train(
             changed,
             as_loss(self.loss),
-            data,
+            data | {"never_seen": selection.never_seen},
             self.training,
             seed=seed,
             stage=self.name,
             stop=self.stop,
             workdir=workdir,
+            adapter=self.adapter,
+            to_merge=not self.keep_overlay,
         )
-        cost = Cost(max(done.seconds, time.perf_counter() - started), done.steps, done.tokens)
-        return Outcome(
-            target=changed,
-            before=before,
-            method=f"{self.name}/{self.version}",
-            recipe=self.digest(),
-            claim=self.claim,
-            selection=selection,
-            original=target,
-            seed=seed,
-            cost=cost,
-            notes={
-                "constants": done.constants,
-                "calibrated_on": ("validation" if selection.validation else "holdout") if done.constants else "nothing",
-                "last": done.last,
-                "stopped": done.stopped,
-                "truncated_tokens": done.truncated,
-            },
-        )
+        shared: dict[str, Any] = {
+            "target": finished(target, changed, done, self.adapter, keep_overlay=self.keep_overlay),
+            "before": before,
+            "method": f"{self.name}/{self.version}",
+            "recipe": self.digest(),
+            "selection": selection,
+            "seed": seed,
+            "cost": Cost(max(done.seconds, time.perf_counter() - started), done.steps, done.tokens),
+            "notes": self._notes(selection, done),
+        }
+        if self.keep_overlay:
+            return Overlay(base=target, **shared)
+        return Outcome(original=target, claim=self.claim, **shared)
+
+    def _forget(self, target: Any, selection: Selection, seed: int) -> Examples:
+        if self.alternative == "given":
+            return selection.forget
+        from expunge.data.corpora.refusals import with_refusals, writable
+
+        return with_refusals(selection.forget, writable(target.tokenizer), seed=seed)
+
+    @staticmethod
+    def _notes(selection: Selection, done: Any) -> dict[str, Any]:
+        return {
+            "constants": done.constants,
+            "calibrated_on": ("validation" if selection.validation else "holdout") if done.constants else "nothing",
+            "last": done.last,
+            "stopped": done.stopped,
+            "truncated_tokens": done.truncated,
+            "trained_parameters": done.trained,
+        }

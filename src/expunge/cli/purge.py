@@ -1,0 +1,96 @@
+"""expunge purge"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from expunge.cli.showing import progress, say, say_json
+
+if TYPE_CHECKING:
+    from expunge.workflow.purge import Plan
+
+SHOWN = 12
+"""Names that are printed of a long list."""
+
+
+def purge(
+    target: Annotated[str, typer.Argument(help="Folder of a run, or the id of a request (r_...).")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    final: Annotated[bool, typer.Option(help="End even if something is left; it cannot be looked for again.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go and change nothing.")] = False,
+) -> int:
+    """Delete what a run left of a subject: records, scores, checkpoints, the model that knew, and the request's key.
+
+    The model after unlearning, public evidence and certificates stay. Then every byte of the run and of EXPUNGE_HOME is
+    searched for the records, and the certificates are issued again with what was found. Exits 0 only if that is CLEAN.
+    Killed, the same command continues.
+
+    Example: expunge purge runs/mine --dry-run
+    """
+    from expunge.workflow.purge import plan_purge
+    from expunge.workflow.purge import purge as carry_out
+
+    plan = plan_purge(target)
+    if dry_run:
+        _show_plan(plan, as_json)
+        return 0
+    if plan.state != "finished" and not yes and not _confirmed(plan):
+        typer.echo("nothing was changed", err=True)
+        return 1
+    with progress():
+        found = carry_out(target, final=final)
+    if as_json:
+        say_json({**vars(found), "run": str(plan.run)})
+    else:
+        if plan.state == "finished":
+            say("was purged before; nobody can look for the records again")
+        say(f"{found.request}: {found.status}, {len(found.removed)} files deleted, {len(found.rewritten)} rewritten")
+        say(f"seen before: {found.seen} of {found.records} records; found after: {found.hits} times")
+        _list("found in", found.where)
+        _list("could not see into", found.blind)
+        _list("certificate not issued again", found.unissued)
+        say(found.not_scanned)
+        if found.status != "CLEAN" and plan.state != "finished" and not final:
+            say("not finished: remove what is left and run it again, or end it with --final")
+    return 0 if found.status == "CLEAN" else 1
+
+
+def _confirmed(plan: Plan) -> bool:
+    from expunge.core.errors import ConfigError
+
+    if not sys.stdin.isatty():
+        raise ConfigError("a purge cannot be undone", why="nobody is there to confirm it", next="Give --yes")
+    _show_plan(plan, as_json=False)
+    try:
+        return typer.confirm(f"Delete them for good from {plan.run}?", err=True)
+    except typer.Abort:
+        return False
+
+
+def _show_plan(plan: Plan, as_json: bool) -> None:
+    parts = plan.division
+    if as_json:
+        facts: dict[str, Any] = {"goes": parts.goes, "rewritten": parts.rewritten, "stays": parts.stays}
+        say_json({"run": str(plan.run), "request": plan.request, "state": plan.state, **facts})
+        return
+    if plan.state == "finished":
+        say(f"{plan.request} was purged before; nothing would change")
+        return
+    say(f"{plan.request} in {plan.run}: {plan.records} records" + (", begun before" if plan.state == "begun" else ""))
+    say("would destroy the key of the request's subject, scope and salt")
+    _list("would delete", parts.goes)
+    _list("would take the records out of", parts.rewritten)
+    stays = sorted({Path(name).parts[0] for name in parts.stays})
+    say(f"would leave {', '.join(stays)}")
+
+
+def _list(what: str, names: tuple[str, ...]) -> None:
+    for name in names[:SHOWN]:
+        say(f"{what}: {name}")
+    if len(names) > SHOWN:
+        say(f"{what}: {len(names) - SHOWN} more")

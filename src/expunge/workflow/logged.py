@@ -1,0 +1,101 @@
+"""What the verbs write into the log of ``EXPUNGE_HOME``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from expunge.core.canonical import digest, digest_bytes, digest_file, read_json
+from expunge.core.certificate import Certificate
+from expunge.core.files import write_bytes
+from expunge.ledger.certify import read_small
+from expunge.ledger.home import home
+from expunge.ledger.home_log import append
+from expunge.ledger.leaf import Entry, Kind
+from expunge.ledger.log import Log, log_path
+from expunge.ledger.receipt import certificate_entry, receipt_of, receipt_path
+from expunge.workflow.stages import code_digest
+from expunge.workflow.superseded import FOLDER as SET_ASIDE
+
+PLAN = "plan.json"
+CONFIG = ("methods", "recipe", "attacks", "seeds")
+
+
+def note(
+    kind: str,
+    *,
+    request: str = "",
+    digests: Mapping[str, str] | None = None,
+    counters: Mapping[str, int] | None = None,
+    state: str = "NONE",
+    once: bool = True,
+) -> None:
+    """Append one leaf to the log, signed with the home's key; both are made if they are absent.
+
+    Args:
+        kind: name of a ``ledger.leaf.Kind``.
+        request: ``Request.id``, empty for none.
+        digests: by names of ``ledger.leaf.DIGESTS``; of what a stranger could guess, salted.
+        counters: by names of ``ledger.leaf.COUNTERS``.
+        state: name of a ``ledger.leaf.State`` that the kind allows.
+        once: append nothing if a leaf says the same already.
+
+    Raises:
+        UnknownName: the schema of leaves lacks a name.
+        LedgerError: a value that it does not allow, or a log that was tampered with.
+    """
+    append(home(), [Entry(kind, request, state, digests or {}, counters or {})], once=once)
+
+
+def planned(out: Path, request: str) -> None:
+    """Commit to a pinned plan before anything is trained by it. The same plan and code are committed to once.
+
+    Args:
+        out: folder of the run, with its ``plan.json``.
+        request: ``Request.id``.
+
+    Raises:
+        StoreError: there is no plan.
+        LedgerError: the log cannot be used.
+    """
+    plan = read_json(out / PLAN)
+    digests = {
+        "code": code_digest(),
+        "commitment": plan["request"],
+        "config": digest({name: plan[name] for name in CONFIG}),
+        "data": plan["data"],
+        "plan": digest_file(out / PLAN),
+        "policy": plan["policy"]["digest"],
+    }
+    note(Kind.PLAN, request=request, digests=digests)
+
+
+def certified(certificate: Certificate, path: Path, out: Path) -> Path:
+    """Log a certificate that was written, once, and write the receipt beside it.
+
+    Args:
+        certificate: as signed.
+        path: of its file.
+        out: folder of the run; its plan, if it has one, is committed to as well.
+
+    Returns:
+        The path of the receipt. An earlier receipt that says something else is set aside, never overwritten.
+
+    Raises:
+        LedgerError: the log cannot be used.
+    """
+    plan = {"plan": digest_file(out / PLAN)} if (out / PLAN).is_file() else {}
+    entry, place = certificate_entry(certificate, read_small(path), **plan), home()
+    [seq] = append(place, [entry], once=True)
+    with Log(log_path(place)) as log:
+        data = receipt_of(log, seq).body()
+    beside = receipt_path(path)
+    if beside.is_file():
+        earlier = beside.read_bytes()
+        if earlier == data:
+            return beside
+        aside = beside.parent / SET_ASIDE / f"{digest_bytes(earlier)[7:19]}-{beside.name}"
+        aside.parent.mkdir(exist_ok=True)
+        beside.rename(aside)
+    write_bytes(beside, data)
+    return beside

@@ -1,0 +1,233 @@
+"""What a run found, again from its score tables: no model is loaded, and the bytes must be the same.
+
+``conclusion.json`` holds what the findings rest on beside the score tables: digests, claims, costs, settings. It holds
+no record and no number of one.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from expunge.core import guarantee
+from expunge.core.canonical import digest, read_json
+from expunge.core.errors import EvidenceError, MissingExtra, StoreError
+from expunge.core.evidence import Replay
+from expunge.core.files import write_bytes, write_text
+from expunge.core.outcome import Outcome, Overlay
+from expunge.core.policy import Policy
+from expunge.core.selection import Selection
+from expunge.workflow.asked import require_unpurged
+from expunge.workflow.run import locked
+from expunge.workflow.stages import versions
+
+KEPT = "conclusion.json"
+PARTS = ("safetensors", "rouge_score")
+
+
+@dataclass(frozen=True)
+class Recomputed:
+    """What came out.
+
+    Args:
+        files: name -> ``same``, ``restored`` (it was not there) or ``differs`` (left as it was).
+    """
+
+    files: dict[str, str]
+
+    @property
+    def same(self) -> bool:
+        """Whether no file differs."""
+        return "differs" not in self.files.values()
+
+
+@dataclass(frozen=True)
+class _Named:
+    """In place of a target: the digest that it had."""
+
+    known: str
+
+    def digest(self) -> str:
+        """As it was."""
+        return self.known
+
+
+@dataclass(frozen=True)
+class _Road:
+    name: str
+    title: str
+    policy: Policy
+    labels: Mapping[str, str]
+    threads: int
+    facts: Mapping[str, Any]
+    corpus: Any
+
+
+@dataclass(frozen=True)
+class _Walk:
+    """In place of a walk: what a conclusion reads of one."""
+
+    road: _Road
+    out: Path
+    outcomes: Mapping[str, Any]
+    seconds: Mapping[str, float]
+
+
+def keep_walk(
+    out: Path,
+    walk: Any,
+    scores: Mapping[str, Sequence[Path]],
+    corpus: Path,
+    *,
+    ridge: Mapping[str, Any],
+    below: str = "",
+) -> None:
+    """Keep what the conclusion of a walk rests on.
+
+    Args:
+        out: folder of the findings.
+        walk: walked.
+        scores: key of a model -> folders of its score tables, one a seed, below ``out``.
+        corpus: file of the records, below ``out``.
+        ridge: the line below the table, empty for none.
+        below: text under the table.
+    """
+    road = walk.road
+    body = {
+        "kind": "road",
+        "policy": {"name": road.policy.name, "digest": digest(road.policy)},
+        "road": {name: getattr(road, name) for name in ("name", "title", "labels", "threads", "facts")},
+        "corpus": corpus.relative_to(out).as_posix(),
+        "seconds": dict(walk.seconds),
+        "versions": versions(),
+        "models": {key: _kept_outcome(outcome) for key, outcome in walk.outcomes.items()},
+        "scores": [
+            [key, [folder.relative_to(out).as_posix() for folder in folders]] for key, folders in scores.items()
+        ],
+        "ridge": dict(sorted(ridge.items())),
+        "below": below,
+    }
+    write_kept(out, body)
+
+
+def write_kept(out: Path, body: Mapping[str, Any]) -> None:
+    """Write ``conclusion.json`` with its keys in their order, which is that of rows and columns."""
+    write_text(out / KEPT, json.dumps(body, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _kept_outcome(outcome: Any) -> dict[str, Any]:
+    overlay = isinstance(outcome, Overlay)
+    replay = None if overlay else outcome.replay
+    return {
+        "overlay": overlay,
+        "before": outcome.before,
+        "after": outcome.target.digest(),
+        "method": outcome.method,
+        "recipe": outcome.recipe,
+        "seed": outcome.seed,
+        "claim_type": type(outcome.claim).__name__,
+        "claim": TypeAdapter(type(outcome.claim)).dump_python(outcome.claim, mode="json"),
+        "replay": None if replay is None else TypeAdapter(Replay).dump_python(replay, mode="json"),
+    }
+
+
+def _outcome(kept: Mapping[str, Any], nothing: Any) -> Any:
+    shared: dict[str, Any] = {name: kept[name] for name in ("before", "method", "recipe", "seed")}
+    target, original = _Named(kept["after"]), _Named(kept["before"])
+    if kept["overlay"]:
+        return Overlay(target=target, base=original, selection=nothing, **shared)
+    replay = None if kept["replay"] is None else TypeAdapter(Replay).validate_python(kept["replay"])
+    claim = getattr(guarantee, kept["claim_type"])(**kept["claim"])
+    return Outcome(target=target, original=original, claim=claim, selection=nothing, replay=replay, **shared)
+
+
+def recompute(run: Path, *, write: bool = True) -> Recomputed:
+    """Compute again what a folder's score tables come to, and compare it with what lies there.
+
+    Args:
+        run: folder of a demo, a bench or a single request that was evaluated.
+        write: put files that are missing back; a file that differs is never touched.
+
+    Raises:
+        StoreError: the folder holds no findings.
+        ConfigError: it was purged.
+        EvidenceError: the score tables are missing or damaged, or the policy is no longer what it was.
+        MissingExtra: a package that reads or scores tables is not installed.
+    """
+    require_unpurged(run)
+    if not (run / KEPT).is_file():
+        raise StoreError(f"{run} holds no findings", why=f"there is no {KEPT}", next="Run expunge evaluate first")
+    for name in PARTS:
+        if importlib.util.find_spec(name) is None:
+            raise MissingExtra("expunge evaluate --from", "hf", name)
+    with locked(run), tempfile.TemporaryDirectory() as scratch:
+        try:
+            kept = read_json(run / KEPT)
+            {"road": _road_again, "single": _single_again}[kept["kind"]](run, kept, Path(scratch))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise EvidenceError(f"{run / KEPT} is malformed", why=f"{type(error).__name__}: {error}") from error
+        files = {path.name: _compared(run, path, write) for path in sorted(Path(scratch).iterdir())}
+    return Recomputed(files)
+
+
+def _compared(run: Path, fresh: Path, write: bool) -> str:
+    place = run / fresh.name
+    if not place.is_file():
+        if write:
+            write_bytes(place, fresh.read_bytes())
+        return "restored"
+    return "same" if place.read_bytes() == fresh.read_bytes() else "differs"
+
+
+def _policy(kept: Mapping[str, Any]) -> Policy:
+    from expunge.workflow.verbs import find_policy
+
+    policy = find_policy(kept["policy"]["name"])
+    if digest(policy) != kept["policy"]["digest"]:
+        raise EvidenceError(
+            f"the policy {policy.name} is not the one that judged the run",
+            why="its digest differs",
+            next="Use the version of expunge that made the run",
+        )
+    return policy
+
+
+def _road_again(run: Path, kept: Mapping[str, Any], scratch: Path) -> None:
+    from expunge.data.jsonl import read_examples
+    from expunge.evaluation.score_table import load_tables
+    from expunge.workflow.conclude import Conclusion, write_findings
+
+    # What was forgotten is in the score tables; an outcome only has to have something in its place.
+    corpus = read_examples(run / kept["corpus"])
+    nothing = Selection(forget=corpus.of("forget"))
+    outcomes = {key: _outcome(model, nothing) for key, model in kept["models"].items()}
+    road = _Road(policy=_policy(kept), corpus=corpus, **kept["road"])
+    walk: Any = _Walk(road, run, outcomes, kept["seconds"])
+    tables: dict[str, Any] = {}
+    for key, folders in kept["scores"]:
+        found = [load_tables(run / folder) for folder in folders]
+        tables[key] = found[0] if len(found) == 1 else {role: [table[role] for table in found] for role in found[0]}
+    evidence = Conclusion(walk, tables).evidence()
+    evidence["run"]["versions"] = kept["versions"]
+    if kept["ridge"]:
+        evidence["ridge"] = kept["ridge"]
+    write_findings(scratch, evidence, below=kept["below"])
+
+
+def _single_again(run: Path, kept: Mapping[str, Any], scratch: Path) -> None:
+    from expunge.evaluation.score_table import load_tables
+    from expunge.workflow.single import SCORES, write_found
+    from expunge.workflow.verbs import assess_tables
+
+    policy = _policy(kept)
+    tables = {path.name: load_tables(path) for path in sorted((run / SCORES).iterdir()) if path.is_dir()}
+    after, before = kept["digests"]
+    assessed = assess_tables(tables, policy, (after, before), overlay=kept["overlay"], seed=kept["seed"])
+    write_found(scratch, kept, assessed)
