@@ -14,9 +14,9 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 demo: $(VENV)/.hf
 	@$(VENV)/bin/expunge demo
 
-# make test ARGS="-k npo -n 2" narrows or spreads it
+# two processes with a thread each; make test ARGS="-k npo -n 0" narrows or gathers it
 test: $(VENV)/.dev
-	@$(PYTHON_IN) -m pytest $(ARGS)
+	@OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(PYTHON_IN) -m pytest -n 2 $(ARGS)
 
 install: $(VENV)/.dev
 
@@ -45,6 +45,12 @@ long: $(VENV)/.dev
 	$(PYTHON_IN) -m benchmarks.search_tofu --data ../shared/data/tofu --model ../shared/models/stories260K --page docs/results/tofu-search.md
 	$(VENV)/bin/expunge bench tofu --data ../shared/data/tofu --model ../shared/models/stories260K --authors 12 --forget 3
 	$(PYTHON_IN) -m benchmarks.tofu_page
+	$(PYTHON_IN) -m benchmarks.page ledger
+	$(PYTHON_IN) -m benchmarks.page two_writers --seconds 60
+	$(PYTHON_IN) -m benchmarks.page ingest
+	$(PYTHON_IN) -m benchmarks.page purge
+	$(PYTHON_IN) -m benchmarks.page scoring
+	$(PYTHON_IN) -m benchmarks.page lora
 
 # what an auditor has: the base install alone, in a venv of its own, given a certificate that the full one made
 verify-base: $(VENV)/.dev $(BASE)/.base

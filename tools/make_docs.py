@@ -22,10 +22,8 @@ KINDS = ("methods", "objectives", "metrics", "attacks", "policies", "controls")
 def table(heads: list[str], rows: list[list[str]]) -> str:
     """A Markdown table.
 
-    >>> print(table(["a"], [["x | y"]]), end="")
-    | a |
-    |---|
-    | x \\\\| y |
+    >>> table(["a", "b"], [["x", "y"]]).splitlines()
+    ['| a | b |', '|---|---|', '| x | y |']
     """
     lines = [heads, ["---"] * len(heads), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
     return "".join(f"|{'|'.join(line)}|\n" if line[0] == "---" else f"| {' | '.join(line)} |\n" for line in lines)

@@ -58,7 +58,7 @@ def test_the_public_surface_is_pinned(tools, checkout):
 
 def test_the_site_builds_offline_without_a_warning(checkout, tmp_path):
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
-    closed = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")}
+    closed = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
     place = {**os.environ, **closed, "NO_MKDOCS_2_WARNING": "1"}
     done = subprocess.run(command, cwd=checkout, env=place, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]

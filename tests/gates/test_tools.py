@@ -132,7 +132,7 @@ def test_docstrings_are_asked_of_public_functions_in_the_three_folders_alone(run
 
 def constraints(pins: str) -> dict[str, str]:
     """A project whose only need is iniconfig."""
-    project = 'dependencies = ["iniconfig>=1"]\n[project.optional-dependencies]\nhf = []\ndev = []\n'
+    project = 'dependencies = ["iniconfig>=1"]\n[project.optional-dependencies]\nhf = []\nstores = []\ndev = []\n'
     return {"pyproject.toml": f"[project]\n{project}", "constraints.txt": pins}
 
 
@@ -156,6 +156,7 @@ def test_the_tools_run_on_this_checkout(checkout):
         "check_docstrings.py",
         "check_results.py",
         "check_sizes.py",
+        "check_surface.py",
         "check_wording.py",
     }
 
@@ -166,11 +167,13 @@ def test_results_that_measured_other_code_are_listed(checkout, tmp_path):
         from check_results import stale
     finally:
         sys.path.pop(0)
-    current, other = "sha256:" + "a" * 64, "sha256:" + "b" * 64
-    (tmp_path / "fresh.md").write_text(f"| code | {current} |\n")
-    (tmp_path / "old.md").write_text(f"| code | {other} |\n")
+    from expunge.workflow.stages import code_digest
+
+    (tmp_path / "index.md").write_text("no result\n")
+    (tmp_path / "fresh.md").write_text(f"| code | {code_digest('core', 'ledger')} of core, ledger |\n")
+    (tmp_path / "old.md").write_text(f"| code | {code_digest('core')} of core, ledger |\n")
     (tmp_path / "silent.md").write_text("42\n")
-    assert stale(tmp_path, current) == ["old.md: measured other code", "silent.md: says not which code it measured"]
+    assert stale(tmp_path) == ["old.md: measured other code", "silent.md: says not which code it measured"]
 
 
 def test_a_demo_that_shows_nothing_is_caught(checkout):

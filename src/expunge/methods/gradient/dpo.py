@@ -5,9 +5,9 @@ from expunge.objectives.dpo import dpo as prefer_other
 from expunge.objectives.nll import nll
 
 dpo = Gradient(
-    loss=prefer_other.bind(beta=0.23) + 1.0 * nll.bind().on("retain"),
+    loss=prefer_other.bind(beta=0.26) + 1.0 * nll.bind().on("retain"),
     lr=4e-3,
-    steps=120,
+    steps=150,
     batch_size=24,
     retain_batch_size=32,
     betas=(0.9, 0.98),
