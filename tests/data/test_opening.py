@@ -127,3 +127,11 @@ def test_every_opener_is_one_and_claims_no_name_of_another():
     assert len(endings) == len(set(endings))
     assert {"jsonl", "parquet", "sqlite", "hf_dataset"} <= set(stores.names())
     assert all(isinstance(opener, Opener) for _, opener in stores.items())
+
+
+@pytest.mark.parametrize("name", ["absent", "absent.jsonl", "folder/absent.parquet", "folder/absent.CSV", "./a/b"])
+def test_a_mistyped_path_is_not_sent_to_a_hub(name, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(datasets, "load_dataset", lambda *a, **k: pytest.fail("a hub was asked"))
+    with pytest.raises(StoreError, match="No such file or directory"):
+        expunge.load_data(name)

@@ -13,7 +13,9 @@ from expunge.core.example import Examples
 from expunge.core.protocols import Store
 from expunge.core.registry import stores
 
-HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+OTHER_FILES = (".csv", ".tsv", ".txt", ".zip", ".xlsx")
+"""Endings of files that are read by nobody here; beside the known ones they tell a mistyped path from a hub name."""
 HEAD = 64
 
 
@@ -97,7 +99,8 @@ def _found(source: Any, options: Mapping[str, Any]) -> tuple[str, Opener, Any]:
     by_path = _checked(path)
     if by_path is not None:
         return (*by_path, path)
-    if isinstance(source, str) and hub and hub[1].hub and HUB_NAME.fullmatch(source):
+    a_file = any(opener.named(path) for _, opener in _openers()) or path.suffix.lower() in OTHER_FILES
+    if isinstance(source, str) and hub and hub[1].hub and HUB_NAME.fullmatch(source) and not a_file:
         return (*hub, hub[1].hub(source, **options))
     raise StoreError(f"cannot read {path}", why="No such file or directory", next="Check the path")
 
