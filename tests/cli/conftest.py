@@ -14,6 +14,9 @@ from expunge.cli.app import run
 from expunge.core.example import Examples
 from expunge.data.jsonl import dump_examples
 from expunge.data.memory import MemoryStore
+from expunge.ledger.home import home_path
+from expunge.ledger.leaf import Leaf, read
+from expunge.ledger.log import Log, log_path
 from expunge.testing.toy import toy_corpus, toy_recipe
 
 ROLES = ("forget", "retain", "holdout", "validation", "general")
@@ -91,19 +94,40 @@ def call(capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
 
 @pytest.fixture
 def refused(call: Callable[..., Said], tmp_path: Path) -> Callable[..., str]:
-    """Calls, and fails unless there was one message, the exit code, and nothing left behind; returns the message."""
+    """Calls, and fails unless there was one message, the exit code, and nothing left behind; returns the message.
 
-    def called(code: int, *arguments: str | Path) -> str:
+    What only the method itself could refuse was committed to before: then the home holds that, and no request.
+    """
+
+    def called(code: int, *arguments: str | Path, planned: bool = False) -> str:
         before = listing(tmp_path)
         said = call(*arguments)
         assert said.code == code, said.err
         assert said.out == ""
         assert said.err.startswith("expunge: ")
         assert said.err.count("\n") == 1
-        assert listing(tmp_path) == before
+        after = listing(tmp_path)
+        if planned:
+            assert logged()[-1].entry.kind == "PLAN"
+            kept = {p.suffix for p in (tmp_path / "home" / "vault").iterdir()}
+            assert ".gone" in kept and not kept & {".body", ".key"}
+            before, after = ({n: b for n, b in found.items() if n.split("/")[0] != "home"} for found in (before, after))
+        assert after == before
         return said.words
 
     return called
+
+
+@pytest.fixture
+def leaves() -> Callable[[], list[Leaf]]:
+    """Reads the log of ``EXPUNGE_HOME``."""
+    return logged
+
+
+def logged() -> list[Leaf]:
+    """The log of ``EXPUNGE_HOME``."""
+    with Log(log_path(home_path())) as log:
+        return [read(body) for _, body in log.bodies()]
 
 
 def listing(folder: Path) -> dict[str, bytes]:

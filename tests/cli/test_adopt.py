@@ -14,13 +14,16 @@ import expunge
 from expunge.core.canonical import digest, read_json
 from expunge.core.errors import TargetError
 from expunge.core.guarantee import Certified, Exact
+from expunge.core.manifest import Manifest
 from expunge.core.provenance import Plain, Private, Statistics
 from expunge.core.registry import methods
+from expunge.data.vault import Vault
+from expunge.ledger.home import home_path
 from expunge.targets.causal_lm import load_causal_lm
 from expunge.testing.toy import toy_model
 from expunge.workflow import adopt as adopting
 from expunge.workflow import verbs
-from expunge.workflow.adopt import RECORD, look, reach_of
+from expunge.workflow.adopt import RECORD, look, reach_of, salt_name
 
 
 @pytest.fixture
@@ -52,8 +55,16 @@ def test_a_copy_carries_the_record_and_can_be_worked_with(call, elsewhere, world
     said = call("adopt", "--model", elsewhere, "--data", world.path("retain.jsonl"), "--out", out, "--json")
     assert said.code == 0, said.err
     record = read_json(out / RECORD)
-    salt = record.pop("salt")
+    name = salt_name(record["training_data"]["salted_digest"])
+    assert name in record.pop("check")
     assert record == said.json and "salt" not in said.json
+    salt = Vault(home_path()).get(name).decode()
+    assert not [
+        p for p in (*out.rglob("*"), *home_path().rglob("*")) if p.is_file() and salt.encode() in p.read_bytes()
+    ]
+    manifest = Manifest.read(out)
+    assert {e.path for e in manifest.entries} == {p.name for p in out.iterdir()} - {"manifest.json"}
+    assert not manifest.changed(out) and all(e.contains_personal_data for e in manifest.entries)
     data = expunge.load_data(world.path("retain.jsonl"))
     assert record["training_data"]["salted_digest"] == digest([salt, data.digest()]) != data.digest()
     assert record["training_data"]["records"] == len(data.ids())

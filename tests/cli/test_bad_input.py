@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sqlite3
 
 import pytest
 import torch
@@ -10,6 +11,8 @@ from safetensors.torch import load_file, save_file
 from expunge.core.example import Example
 from expunge.data.jsonl import dump_examples
 from expunge.workflow import single
+
+ONE_TABLE = "here, give a file with one table of records."
 
 
 def lines(*rows) -> str:
@@ -100,7 +103,7 @@ def test_an_answer_longer_than_the_context(world, refused, tmp_path):
 
 def test_a_loss_that_is_not_a_number_names_the_step_and_leaves_nothing(world, refused, tmp_path):
     command = world.unlearn(tmp_path / "out", "--lr", "1e30", "--steps", "9", "--save-every", "1")
-    message = refused(2, *command)
+    message = refused(2, *command, planned=True)
     assert "is not a number at step 2 of 9" in message
 
 
@@ -113,8 +116,44 @@ def test_a_model_with_infinite_weights(world, refused, tmp_path):
         weights["model.layers.0.mlp.up_proj.weight"], torch.inf
     )
     save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
-    message = refused(2, *world.unlearn(tmp_path / "out", model=broken))
+    message = refused(2, *world.unlearn(tmp_path / "out", model=broken), planned=True)
     assert "the loss is not a number at step 1" in message
+
+
+@pytest.mark.parametrize(
+    ("basis", "words"),
+    [
+        ("asked by ana@example.org", "seems to hold an e-mail address"),
+        ("asked by ana @example.org", "seems to hold an e-mail address"),
+        ("Art. 17 GDPR " * 10, "is too long"),
+    ],
+)
+def test_a_basis_that_may_name_somebody(basis, words, world, refused, tmp_path):
+    message = refused(2, *world.unlearn(tmp_path / "out", "--basis", basis))
+    assert words in message and "certificate" in message and "example.org" not in message
+
+
+def test_a_forget_file_given_twice(world, refused, tmp_path):
+    (tmp_path / "link.jsonl").symlink_to(world.root / "forget.jsonl")
+    shutil.copy(world.root / "forget.jsonl", tmp_path / "copy.jsonl")
+    for again in (world.path("forget.jsonl"), tmp_path / "link.jsonl", tmp_path / "copy.jsonl"):
+        message = refused(2, *world.unlearn(tmp_path / "out", "--forget", str(again)))
+        assert "is given twice" in message
+
+
+def test_a_sequence_of_one(world, refused, tmp_path):
+    assert "--in-sequence orders several requests" in refused(2, *world.unlearn(tmp_path / "out", "--in-sequence"))
+
+
+def test_a_database_of_two_tables_gets_advice_that_can_be_followed_here(world, refused, tmp_path):
+    pytest.importorskip("apsw")
+    path = tmp_path / "two.sqlite"
+    with sqlite3.connect(path) as db:
+        for table in ("first", "second"):
+            db.execute(f"CREATE TABLE {table} (question TEXT, answer TEXT)")
+    db.close()
+    message = refused(2, *world.unlearn(tmp_path / "out", forget=path))
+    assert message.endswith("Name one with table=. That is an argument of load_data in Python: " + ONE_TABLE)
 
 
 def test_an_unknown_method_gets_near_names(world, refused, tmp_path):
@@ -133,19 +172,20 @@ def test_a_learning_rate_that_is_none(rate, words, world, refused, tmp_path):
 
 
 def test_a_target_that_lacks_what_the_method_needs(world, refused, tmp_path):
-    message = refused(2, *world.unlearn(tmp_path / "out", method="ridge"))
+    message = refused(2, *world.unlearn(tmp_path / "out", method="ridge"), planned=True)
     assert "ridge works on learner" in message
     assert "this target is a causal_lm" in message
 
 
 def test_retrain_needs_a_recipe(world, refused, tmp_path):
-    assert "retrain needs the recipe of the target" in refused(2, *world.unlearn(tmp_path / "out", method="retrain"))
+    message = refused(2, *world.unlearn(tmp_path / "out", method="retrain"), planned=True)
+    assert "retrain needs the recipe of the target" in message
 
 
 def test_a_method_without_what_its_loss_reads(world, refused, tmp_path):
     command = world.unlearn(tmp_path / "out")
     at = command.index("--retain")
-    message = refused(2, *command[:at], *command[at + 2 :])
+    message = refused(2, *command[:at], *command[at + 2 :], planned=True)
     assert "the retain set is empty" in message
 
 
@@ -198,7 +238,7 @@ def test_a_result_folder_that_is_a_file_or_holds_other_files(world, refused, tmp
 
 
 def test_an_error_deep_in_a_path_leaves_no_parent_folders(world, refused, tmp_path):
-    refused(2, *world.unlearn(tmp_path / "a" / "b" / "c", method="ridge"))
+    refused(2, *world.unlearn(tmp_path / "a" / "b" / "c", method="ridge"), planned=True)
 
 
 def test_a_second_process_in_one_folder_is_refused(world, refused, tmp_path):
@@ -212,5 +252,7 @@ def test_a_dry_run_checks_and_writes_nothing(world, call, refused, tmp_path):
     said = call(*world.unlearn(tmp_path / "out", "--dry-run"))
     assert (said.code, said.err) == (0, "")
     assert said.out == f"would forget 6 records by npo and write to {tmp_path / 'out'}\n"
+    found = call(*world.unlearn(tmp_path / "out", "--dry-run", "--json")).json
+    assert found == {"forget": 6, "method": "npo", "out": str(tmp_path / "out"), "written": False}
     assert list(tmp_path.iterdir()) == []
     assert "no model at" in refused(2, *world.unlearn(tmp_path / "out", "--dry-run", model=tmp_path / "absent"))

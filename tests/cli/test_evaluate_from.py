@@ -6,6 +6,8 @@ import pytest
 
 from expunge.core.files import write_json
 
+FINDINGS = ("assessment.json", "evidence.json", "report.html", "summary.json", "table.txt")
+
 
 @pytest.fixture
 def finished(call, world, tmp_path):
@@ -19,16 +21,21 @@ def test_it_says_of_each_file_whether_it_comes_out_the_same(call, refused, witho
     path = finished / "assessment.json"
     before = path.read_bytes()
     said = call("evaluate", "--from", finished)
-    assert (said.code, said.err) == (0, "") and said.out.split() == ["assessment.json", "same"]
+    assert (said.code, said.err) == (0, "")
+    assert said.out.split() == [word for name in FINDINGS for word in (name, "same")]
     path.unlink()
-    assert call("evaluate", "--from", finished, "--dry-run").out.split(maxsplit=1)[1] == "would be restored\n"
+    first = call("evaluate", "--from", finished, "--dry-run").out.splitlines()[0]
+    assert first.split(maxsplit=1) == ["assessment.json", "would be restored"]
     assert not path.exists()
     as_json = call("evaluate", "--from", finished, "--json")
-    assert as_json.json == {"files": {"assessment.json": "restored"}, "same": True}
+    assert as_json.json == {
+        "files": {**dict.fromkeys(FINDINGS, "same"), "assessment.json": "restored"},
+        "same": True,
+    }
     assert path.read_bytes() == before
     write_json(path, {**json.loads(before), "policy": "another"})
     said = call("evaluate", "--from", finished)
-    assert said.code == 1 and said.out.split() == ["assessment.json", "differs"]
+    assert said.code == 1 and said.out.splitlines()[0].split() == ["assessment.json", "differs"]
     without("safetensors")
     assert "needs the extra 'hf'" in refused(3, "evaluate", "--from", finished)
 

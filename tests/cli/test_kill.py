@@ -50,7 +50,7 @@ def hidden(folder):
     return [p.name for p in folder.rglob(".*")]
 
 
-def test_a_killed_unlearning_continues_and_ends_with_the_same_bytes(world, call, heard, tmp_path):
+def test_a_killed_unlearning_continues_and_ends_with_the_same_bytes(world, call, heard, leaves, tmp_path):
     calm, out = tmp_path / "calm" / "npo", tmp_path / "killed" / "npo"
     whole = call(*world.unlearn(calm, *STEPS, "--json"))
     assert heard[0] == ("npo", 1)
@@ -59,10 +59,14 @@ def test_a_killed_unlearning_continues_and_ends_with_the_same_bytes(world, call,
     step = killed(world.unlearn(out, *STEPS), out, tmp_path)
     assert 0 < step < 240
     assert not (out / "outcome.json").exists()
+    committed = leaves()
+    assert [leaf.entry.kind for leaf in committed] == ["KEY", "PLAN", "PLAN"]
+    assert committed[-1].entry.request == read_json(out / "request.json")["id"]
     (out / ".unlearned.part-stray").mkdir()
     heard.clear()
     again = call(*world.unlearn(out, *STEPS, "--json"))
     assert (again.code, again.err) == (0, "")
+    assert leaves() == committed
     assert heard[0] == ("npo", step + 1)
     assert again.json["after"] == whole.json["after"]
     for name in ("unlearned/model.safetensors", "data.jsonl"):
@@ -72,12 +76,14 @@ def test_a_killed_unlearning_continues_and_ends_with_the_same_bytes(world, call,
     assert read_json(out / "outcome.json")["cost"]["steps"] == 240
 
 
-def test_a_killed_unlearning_does_not_continue_as_another(world, call, heard, tmp_path):
+def test_a_killed_unlearning_does_not_continue_as_another(world, call, heard, leaves, tmp_path):
     out, calm = tmp_path / "npo", tmp_path / "calm"
     assert killed(world.unlearn(out, *STEPS), out, tmp_path) > 0
     other = ("--steps", "30", "--lr", "0.002")
     assert call(*world.unlearn(out, *other)).code == 0
     assert heard[0] == ("npo", 1)
+    first, second = (leaf.entry for leaf in leaves() if leaf.entry.kind == "PLAN")
+    assert first.request == second.request and first.digests["config"] != second.digests["config"]
     assert call(*world.unlearn(calm, *other)).code == 0
     assert read_json(out / "outcome.json")["after"] == read_json(calm / "outcome.json")["after"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import json
 import shutil
@@ -58,7 +59,60 @@ def test_the_log_is_listed_for_people_and_programs(filled, call):
     with Log(log_path(filled)) as log:
         assert found == [json.loads(body) for _, body in log.bodies()]
     assert [leaf["seq"] for leaf in call("ledger", "log", "--json", "--last", "2").json] == ["1", "2"]
-    assert [leaf["seq"] for leaf in call("ledger", "log", "--json", "--request", "r_0123456789ab").json] == ["1"]
+    asked = ("ledger", "log", "--json", "--request", "r_0123456789ab")
+    assert [leaf["seq"] for leaf in call(*asked).json] == ["1"]
+    note("ADOPT")
+    assert [leaf["seq"] for leaf in call(*asked, "--last", "1").json] == ["1"]
+    note("PURGE_INTENT", request="r_0123456789ab")
+    assert [leaf["seq"] for leaf in call(*asked, "--last", "1").json] == ["4"]
+    assert [leaf["seq"] for leaf in call(*asked, "--last", "9" * 30).json] == ["1", "4"]
+
+
+def test_a_log_that_something_else_began_is_trusted_where_it_was_made(call):
+    note("ADOPT")
+    said = call("ledger", "check")
+    assert (said.code, said.out.splitlines()[-1]) == (0, "verified")
+    [row] = call("keys", "list", "--json").json
+    assert (row["use"], row["name"]) == ("signs", "this installation")
+
+
+def test_a_key_that_was_untrusted_is_not_trusted_again_by_a_log(call):
+    own = ensure_key(home()).public
+    trust(home(), own, "Us")
+    assert call("keys", "untrust", own.keyid).code == 0
+    note("ADOPT")
+    assert call("keys", "list", "--json").json[0]["use"] == "signs, not trusted"
+    assert "which is not trusted here" in call("ledger", "check").out
+
+
+def test_trusting_another_before_there_is_a_key_trusts_the_new_key_too(call):
+    text = DemoSigner().public.text
+    assert call("keys", "trust", text, "--name", "Demo", "--allow-demo").code == 0
+    assert call("ledger", "check").code == 0
+
+
+def test_a_changed_mark_is_named(filled, call):
+    with sqlite3.connect(log_path(filled)) as db:
+        db.execute("UPDATE leaves SET mark = 0")
+    db.close()
+    said = call("ledger", "check", "--json")
+    assert said.code == 1
+    assert [problem.partition(" was")[0] for problem in said.json["problems"]] == [
+        f"mark of leaf {n}" for n in range(3)
+    ]
+
+
+@pytest.mark.parametrize("damage", ["DROP TABLE leaves", "UPDATE keys SET public = x'07'"])
+def test_a_damaged_log_is_one_message(filled, call, damage):
+    with sqlite3.connect(log_path(filled)) as db:
+        db.execute(damage)
+    db.close()
+    for command in (["ledger", "check"], ["ledger", "log"], ["ledger", "export", "--out", "x", "--dry-run"]):
+        said = call(*command)
+        gc.collect()
+        assert said.err.count("\n") <= 1
+        assert said.err.startswith("expunge: ") or said.code == 0
+    assert call("ledger", "check").code == 1
 
 
 def test_check_says_what_it_compared(filled, call, tmp_path):
@@ -134,23 +188,28 @@ def test_a_tampered_log_is_named_with_exit_1(filled, call):
 
 def test_bad_input_is_one_message(filled, call, refused, tmp_path):
     assert "is no exported log" in refused(1, "ledger", "check", tmp_path)
-    assert "cannot read" in refused(1, "ledger", "check", "--against", tmp_path / "absent.txt")
+    for command in (["ledger", "check"], ["ledger", "check", "--against"], ["verify"]):
+        assert "there is no such file or folder" in refused(2, *command, tmp_path / "absent.json")
     (tmp_path / "noise.txt").write_bytes(b"\xff\xfe")
     assert "neither a checkpoint nor a receipt" in refused(1, "ledger", "check", "--against", tmp_path / "noise.txt")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").write_text("")
     assert "is not empty" in refused(2, "ledger", "export", "--out", tmp_path / "full")
     assert "has a key" in refused(2, "keys", "new")
-    assert "is trusted here" in refused(1, "keys", "untrust", "ed25519:" + "0" * 64)
-    assert "neither a file nor a public key" in refused(1, "keys", "trust", "no key!", "--name", "N")
-    assert "is trusted here" in refused(1, "keys", "export", "ed25519:" + "0" * 64)
+    assert "is trusted here" in refused(2, "keys", "untrust", "ed25519:" + "0" * 64)
+    assert "neither a file nor a public key" in refused(2, "keys", "trust", "no key!", "--name", "N")
+    assert "neither a file nor a public key" in refused(2, "ledger", "check", "--key", tmp_path / "absent.pem")
+    refused(2, "keys", "trust", "k" * 300, "--name", "N")
+    refused(2, "verify", "c" * 300)
+    assert "noise.txt" in refused(1, "keys", "trust", tmp_path / "noise.txt", "--name", "N")
+    assert "is trusted here" in refused(2, "keys", "export", "ed25519:" + "0" * 64)
 
 
 def test_without_a_home_nothing_is_made(refused, call, tmp_path):
     for command in (["ledger", "log"], ["ledger", "check"], ["ledger", "export", "--out", tmp_path / "log"]):
-        assert "there is no log" in refused(1, *command)
+        assert "there is no log" in refused(2, *command)
     for command in (["keys", "rotate"], ["keys", "export"]):
-        assert "has no key" in refused(1, *command)
+        assert "has no key" in refused(2, *command)
     assert call("keys", "list").out == ""
     assert list(tmp_path.iterdir()) == []
 
@@ -168,6 +227,7 @@ def test_dry_runs_write_nothing(filled, call, tmp_path):
         said = call(*command, "--dry-run")
         assert (said.code, said.err) == (0, "")
         assert said.out.startswith("would ")
+        assert call(*command, "--dry-run", "--json").json["written"] is False
     assert {k: v for k, v in bytes_below(tmp_path).items() if not k.endswith(("-shm", "-wal"))} == before
 
 
@@ -190,6 +250,24 @@ def test_keys_are_made_rotated_listed_trusted_and_untrusted(call, monkeypatch, t
     [theirs] = [row for row in call("keys", "list", "--json").json if row["name"] == "Them"]
     assert theirs == {"use": "trusted", "keyid": uses["signs"], "name": "Them"}
     assert [leaf["state"] for leaf in call("ledger", "log", "--json").json] == ["CREATED", "TRUSTED"]
+
+
+def test_what_keys_and_export_say_is_json_too(call, tmp_path):
+    assert call("keys", "new", "--dry-run", "--json").json == {"home": str(home()), "written": False}
+    first = call("keys", "new", "--json").json["keyid"]
+    assert call("keys", "export", "--json").json == json.loads(call("keys", "export").out)
+    found = call("keys", "rotate", "--json").json
+    assert found["retired"] == first != found["signs"]
+    assert call("keys", "list", "--json").json[-1]["keyid"] in (first, found["signs"])
+    told = call("keys", "untrust", first, "--json").json
+    assert told == {"keyid": first, "written": True}
+    text = DemoSigner().public
+    told = call("keys", "trust", text.text, "--name", "Demo", "--allow-demo", "--json").json
+    assert told == {"keyid": text.keyid, "name": "Demo", "written": True}
+    told = call("ledger", "export", "--out", tmp_path / "log", "--json").json
+    checked = call("ledger", "check", tmp_path / "log", "--json").json
+    assert (told["size"], told["origin"], told["written"]) == (checked["size"], checked["origin"], True)
+    assert Path(told["checkpoint"]).is_file()
 
 
 def test_a_key_that_ships_is_trusted_only_when_asked(refused, call):

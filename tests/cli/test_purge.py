@@ -6,6 +6,7 @@ import logging
 import pytest
 
 from expunge.core.canonical import read_json
+from expunge.ledger.verify import verify
 
 log = logging.getLogger("expunge.tests")
 FIELDS = ("record_id", "question", "answer", "paraphrased_question", "paraphrased_answer", "alternative_answer")
@@ -51,3 +52,25 @@ def test_unlearn_evaluate_certify_purge_verify_and_what_is_logged_on_the_way(wor
     for command in (world.unlearn(out), world.evaluate(out), ["certify", out]):
         refused = call(*command)
         assert (refused.code, "was purged" in refused.err) == (2, True)
+
+
+def test_the_model_that_a_request_in_sequence_was_answered_on_is_named_as_residue(world, call, tmp_path):
+    rows = (world.root / "forget.jsonl").read_text().splitlines()
+    files = {who: tmp_path / f"{who}.jsonl" for who in ("ana", "bo")}
+    for who, path in files.items():
+        mine = [row for row in rows if json.loads(row)["record_id"].startswith(who)]
+        path.write_text("".join(f"{row}\n" for row in mine))
+    out = tmp_path / "runs" / "sequence"
+    more = ("--forget", str(files["bo"]), "--steps", "4", "--in-sequence")
+    assert call(*world.unlearn(out, *more, forget=files["ana"])).code == 0
+    assert call("certify", out / "request-2").code == 0
+    said = call("purge", out / "request-2", "--yes")
+    name = "../request-1/unlearned"
+    assert f"left, but knew the records: {name}" in said.out, said.err
+    assert read_json(out / "request-2" / "purge.json")["knew"] == [name]
+    path = out / "request-2" / "certificates" / "model.certificate.json"
+    assert call("verify", path).code == 0
+    [told] = [place for place in verify(path).certificate.residue if place.path == name]
+    assert told.contains_personal_data and "knew the subject" in told.reason
+    assert (out / "request-1" / "unlearned" / "model.safetensors").is_file()
+    assert call("purge", out / "request-1", "--yes", "--json").json["knew"] == []

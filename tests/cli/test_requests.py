@@ -94,7 +94,7 @@ def test_each_folder_is_evaluated_and_certified_like_a_single_request(call, comm
 
 
 @pytest.mark.parametrize("how", [(), ("--in-sequence",)])
-def test_what_was_stopped_continues_to_the_same_bytes(call, command, monkeypatch, tmp_path, how):
+def test_what_was_stopped_continues_to_the_same_bytes(call, command, leaves, monkeypatch, tmp_path, how):
     calm, out = tmp_path / "calm" / "it", tmp_path / "stopped" / "it"
     assert call(*command(calm, *how)).code == 0
     interrupt(monkeypatch, call, command(out, *how), at=6)
@@ -114,6 +114,9 @@ def test_what_was_stopped_continues_to_the_same_bytes(call, command, monkeypatch
         assert (out / "request-1" / "manifest.json").read_bytes() == first
     assert sorted(p.name for p in out.rglob(".*")) == []
     assert f"{out} already holds results" in call(*command(out, *how)).words
+    planned = [leaf.entry.request for leaf in leaves() if leaf.entry.kind == "PLAN"]
+    assert planned[-2:] == [read_json(out / f"request-{k}" / "request.json")["id"] for k in (1, 2)]
+    assert len(planned) == len(set(planned)) == 4, "two for the calm run, two for the stopped one"
 
 
 def test_a_run_does_not_continue_as_another(call, command, monkeypatch, tmp_path):
@@ -136,7 +139,7 @@ def test_wrong_requests_leave_nothing_behind(refused, command, forgets, world, t
     twin.write_text(forgets[0].read_text().replace("Ana", "Bo", 1))
     assert "two records have the id 'ana-city'" in refused(2, *command(out, "--forget", str(twin)))
     assert "forget and retain overlap" in refused(2, *command(out, "--forget", world.path("retain.jsonl")))
-    assert "is not a number" in refused(2, *command(out, "--in-sequence", "--lr", "1e30"))
+    assert "is not a number" in refused(2, *command(out, "--in-sequence", "--lr", "1e30"), planned=True)
 
 
 def test_a_dry_run_says_how_many_and_in_what_order(call, command, tmp_path):

@@ -73,7 +73,8 @@ def test_the_manifest_lists_every_file_and_which_hold_personal_data(certified):
     assert set(listed) == set(tree(out)) - {"manifest.json"}
     assert Manifest.read(out).changed(out) == []
     signed = {"certificates/model.certificate.json", "certificates/model.receipt.json"}
-    public = {"assessment.json", "conclusion.json", "outcome.json", "request.json", *signed}
+    found = {"assessment.json", "evidence.json", "report.html", "summary.json", "table.txt"}
+    public = {"conclusion.json", "outcome.json", "request.json", *found, *signed}
     assert {path for path, personal in listed.items() if not personal} == public
 
 

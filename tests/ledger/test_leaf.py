@@ -50,6 +50,7 @@ def test_a_leaf_reads_back_and_is_its_rfc_8785_form(entry, seq):
     body = written(seq, "2026-11-21T12:00:00Z", ACTOR, DIGEST, entry)
     read = leaves.read(body)
     assert (read.seq, read.entry, read.body()) == (seq, entry, body)
+    assert leaves.outline(body).said == leaves.spell(entry.body)
     assert body == rfc8785.dumps(json.loads(body))
 
 

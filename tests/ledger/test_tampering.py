@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import sqlite3
 from types import SimpleNamespace
@@ -14,8 +15,8 @@ from expunge.ledger import tree
 from expunge.ledger.check import check
 from expunge.ledger.home_log import append, rotate, signer_of
 from expunge.ledger.keys import new_key
-from expunge.ledger.leaf import Entry, read
-from expunge.ledger.log import Log, log_path, place
+from expunge.ledger.leaf import Entry, read, spell
+from expunge.ledger.log import Log, log_path, mark, place
 
 SIZES = (1, 2, 4, 5, 8, 9, 10)
 """Of the checkpoints below."""
@@ -62,12 +63,13 @@ def log(made, tmp_path):
 
 
 def rehash(log, *, sign=None):
-    """Make every node, and with a key every checkpoint, fit the leaves that are there now."""
+    """Make every mark and node, and with a key every checkpoint, fit the leaves that are there now."""
     edge, nodes, roots = tree.Frontier(), [], {}
     for seq, (body,) in enumerate(log.run("SELECT body FROM leaves ORDER BY seq").fetchall()):
         made = edge.push(tree.leaf_hash(body))
         nodes += [(place(level, seq >> level), value) for level, value in made]
         roots[seq + 1] = edge.root()
+        log.run("UPDATE leaves SET mark = ? WHERE seq = ?", (mark(spell(read(body).entry.body)), seq))
     log.run("DELETE FROM nodes")
     for row in nodes:
         log.run("INSERT INTO nodes VALUES (?, ?)", row)
@@ -298,3 +300,24 @@ def test_a_log_without_its_beginning_is_named(log):
     edit(log, 0, b"CREATED", b"ROTATED")
     rehash(log)
     assert log.problems()[0] == "leaf 0 does not name the log's first key: the beginning was cut or changed"
+
+
+@pytest.mark.parametrize("changed", [0, "x", None])
+def test_a_changed_mark_is_named_before_leaves_are_written_twice(log, changed):
+    if changed is None:
+        log.run("UPDATE leaves SET mark = (SELECT mark FROM leaves WHERE seq = 5) WHERE seq = 7")
+    else:
+        log.run("UPDATE leaves SET mark = ? WHERE seq = 7", (changed,))
+    assert log.problems() == ("mark of leaf 7 was changed: the leaf would not be found, and could be written again",)
+    said = read(log.body(7)).entry
+    assert append(log.home, [said], once=True) == [10]
+
+
+@pytest.mark.parametrize("damage", ["DROP TABLE leaves", "UPDATE keys SET public = x'07'", "DROP TABLE checkpoints"])
+def test_a_damaged_file_is_one_error_and_nothing_is_left_open(log, damage):
+    append(log.home, [plan(77)])
+    log.run(damage)
+    with pytest.raises(LedgerError), Log(log_path(log.home)) as opened, opened.snapshot():
+        check(opened)
+    # A generator that raises while it is collected is a warning, and warnings are errors.
+    gc.collect()

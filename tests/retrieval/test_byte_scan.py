@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from expunge.core.errors import StoreError
 from expunge.retrieval import byte_scan
 from expunge.retrieval.byte_scan import CHUNK, PIECE, Marker, Searcher, markers_of, pieces, scan
+from expunge.retrieval.inflating import Inflated
 
 TEXT = 'Zoë "Zo" Kowalczyk & söhne <zoe@example.org> lived in Łódź until 1987'
 VECTOR = np.random.default_rng(0).normal(size=64)
@@ -96,6 +97,50 @@ def test_archives_are_opened_and_archives_in_them(tmp_path, pack):
     assert list(found(tmp_path, markers).blind) == ["named.txt"]
 
 
+@pytest.mark.parametrize(("level", "head"), [(0, b"x\x01"), (1, b"x\x01"), (3, b"x^"), (6, b"x\x9c"), (9, b"x\xda")])
+def test_zlib_streams_are_decoded_whatever_their_head(tmp_path, level, head):
+    body = zlib.compress(os.urandom(200) + TEXT.encode() * 3 + os.urandom(200_000), level)
+    assert body.startswith(head) and (level == 0 or TEXT.encode() * 3 not in body)
+    markers = markers_of([TEXT])
+    several = zlib.compress(b"") + zlib.compress(b"nothing") + body
+    archived = zlib.compress(zipped(body))
+    for data in (body, several, archived, gzip.compress(body)):
+        (tmp_path / "named.bin").write_bytes(data)
+        result = found(tmp_path, markers)
+        assert labels(result) == {"text 0"} and not result.blind
+    for damaged in (body[: len(body) // 2], body[:-1], body[:-4] + b"0000", body + b"more"):
+        (tmp_path / "named.bin").write_bytes(damaged)
+        assert list(found(tmp_path, markers).blind) == ["named.bin"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"x^2 + 3x = 4",
+        b"x^2",
+        "x^2 ≤ é\n".encode(),
+        b"x",
+        b"x\x01" + bytes(6) + b'{"weights": 1}',
+        b"x\x9c" + b"\xff" * 40,
+    ],
+)
+def test_what_only_starts_like_zlib_is_read_as_it_is(tmp_path, data):
+    (tmp_path / "plain").write_bytes(data + TEXT.encode())
+    result = found(tmp_path, markers_of([TEXT]))
+    assert labels(result) == {"text 0"} and not result.blind
+
+
+def test_an_inflated_stream_is_read_from_anywhere():
+    data = os.urandom(150_000)
+    stream = io.BufferedReader(Inflated(io.BytesIO(zlib.compress(data[:70_000]) + zlib.compress(data[70_000:]))))
+    assert stream.seek(0, io.SEEK_END) == len(data)
+    for start in (140_000, 3, 69_990):
+        stream.seek(start)
+        assert stream.read(40) == data[start : start + 40]
+    stream.seek(-5, io.SEEK_END)
+    assert stream.read() == data[-5:]
+
+
 def test_parquet_and_arrow_files_are_decoded(tmp_path):
     pa = pytest.importorskip("pyarrow")
     pq = pytest.importorskip("pyarrow.parquet")
@@ -117,7 +162,7 @@ def test_parquet_and_arrow_files_are_decoded(tmp_path):
 
 @pytest.mark.parametrize(
     ("head", "said"),
-    [(b"\x28\xb5\x2f\xfd", "Zstandard"), (zlib.compress(b"abc" * 99), "zlib"), (b"%PDF-1.7", "PDF"), (b"ORC", "ORC")],
+    [(b"\x28\xb5\x2f\xfd", "Zstandard"), (b"%PDF-1.7", "PDF"), (b"ORC", "ORC")],
 )
 def test_what_has_no_reader_is_named_as_blind(tmp_path, head, said):
     (tmp_path / "packed").write_bytes(head + b"...")

@@ -341,3 +341,26 @@ def test_a_missing_extra_is_told(make, monkeypatch, missing):
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(MissingExtra, match=r"expunge\[stores\]"), Datastore(store.path) as again:
         again.search(vector(1))
+
+
+def test_a_closed_datastore_says_so(make, tmp_path):
+    store = make(8)
+    store.close()
+    store.close()
+    for work in (
+        store.ids,
+        store.digest,
+        store.reindex,
+        lambda: len(store),
+        lambda: store.get(["r1"]),
+        lambda: store.search("house"),
+        lambda: store.search(vector(1)),
+        lambda: store.add([record(9)], vector(9)[None]),
+        lambda: store.erase(["r1"]),
+        lambda: store.save(tmp_path / "copy"),
+    ):
+        with pytest.raises(StoreError, match="is closed"):
+            work()
+    assert not (tmp_path / "copy").exists()
+    with Datastore(store.path) as again:
+        assert len(again) == 8

@@ -88,9 +88,21 @@ def leaks(*folders: Path, secrets: tuple[bytes, ...] = ()) -> dict[str, int]:
     return found
 
 
-def make_run(folder: Path) -> Path:
+def make_bench(folder: Path) -> Path:
+    """Make ``folder/t`` with two seeds that hold the same records, and what is pooled over them."""
+    out = folder / "t"
+    for seed in ("seed-0", "seed-1"):
+        make_run(out, seed)
+    write_bytes(out / "evidence.json", b'{"rows": []}\n')
+    write_bytes(out / "table.txt", f"shown by mistake: {everybody()[0].answer}\n".encode())
+    Manifest.of(out).write(out)
+    write_json(out / "done.json", {"key": digest_bytes(b"asked")})
+    return out
+
+
+def make_run(folder: Path, name: str = "run") -> Path:
     """Make ``folder/run`` and ``folder/home``, which ``EXPUNGE_HOME`` has to name."""
-    out = folder / "run"
+    out = folder / name
     everything = everybody()
     gone = [e for e in everything if e.role == "forget"]
     request = Request("Ysolde Quandt", Records(*(e.record_id for e in gone)), basis="GDPR Art. 17")
@@ -152,7 +164,7 @@ def main() -> None:
 
     folder = Path(sys.argv[1])
     os.environ["EXPUNGE_HOME"] = str(folder / "home")
-    make_run(folder)
+    make_bench(folder) if "bench" in sys.argv else make_run(folder)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Purges copies of a run, each in a process that kills itself before one change of a file, and then once more.
 
-Usage: purge_killer.py FOLDER, which holds ``made`` with a run and its home. Prints one JSON line a kill.
+Usage: purge_killer.py FOLDER [bench], which holds ``made`` with a run and its home. Prints one JSON line a kill. With
+``bench`` what is purged has several seeds, and only every seventh change is the last.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from expunge.workflow.purge import purge
+from expunge.workflow.purge_seeds import purge_seeds
 from expunge.workflow.purged import Purge
 
 CHANGES = ("fsync", "unlink", "replace", "rename", "rmdir", "open")
@@ -55,34 +57,41 @@ def forked(work: Callable[[], Any]) -> tuple[int, str]:
     return os.WTERMSIG(status) if os.WIFSIGNALED(status) else -os.WEXITSTATUS(status), said
 
 
-def told(folder: Path) -> str:
-    """What the run says of its purge at this moment."""
-    return Purge.read(folder / "run").status if (folder / "run" / "purge.json").is_file() else ""
+def told(folder: Path, run: str) -> str | list[str]:
+    """What the run, or each of its seeds, says of its purge at this moment."""
+    found = [
+        Purge.read(out).status if (out / "purge.json").is_file() else ""
+        for out in sorted((folder / run).glob("seed-*")) or [folder / run]
+    ]
+    return found if run == "t" else found[0]
 
 
 def secrets_of(folder: Path) -> tuple[bytes, ...]:
     """The key in the vault."""
-    [key] = (folder / "home" / "vault").glob("r_*.key")
-    return (key.read_bytes(),)
+    return tuple(key.read_bytes() for key in (folder / "home" / "vault").glob("r_*.key"))
 
 
-def main(root: Path) -> None:
+def main(root: Path, run: str = "run", step: int = 1) -> None:
     from purge_folder import leaks
 
     secrets = secrets_of(root / "made")
-    for number in itertools.count(1):
+
+    def work(folder: Path) -> str:
+        return purge_seeds(folder / run).status if run == "t" else purge(str(folder / run)).status
+
+    for number in itertools.count(1, step):
         folder = root / f"copy{number}"
         shutil.copytree(root / "made", folder)
         os.environ["EXPUNGE_HOME"] = str(folder / "home")
 
         def die(folder: Path = folder, number: int = number) -> str:
             killing(number)
-            return purge(str(folder / "run")).status
+            return work(folder)
 
         ended, _ = forked(die)
-        halfway = {"told": told(folder), "leaks": len(leaks(folder / "run", folder / "home", secrets=secrets))}
-        again, status = forked(lambda folder=folder: purge(str(folder / "run")).status)
-        left = leaks(folder / "run", folder / "home", secrets=secrets)
+        halfway = {"told": told(folder, run), "leaks": len(leaks(folder / run, folder / "home", secrets=secrets))}
+        again, status = forked(lambda folder=folder: work(folder))
+        left = leaks(folder / run, folder / "home", secrets=secrets)
         strays = [p.name for p in folder.rglob("*") if ".part-" in p.name and not p.name.startswith(".ed25519")]
         strays += [p.name for p in (folder / "home" / "vault").iterdir() if p.suffix in (".key", ".body")]
         end = {"again": again, "status": status, "left": left, "strays": strays}
@@ -93,4 +102,4 @@ def main(root: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *(("t", 7) if "bench" in sys.argv else ()))

@@ -305,6 +305,8 @@ def test_killed_while_training_and_while_measuring_it_ends_with_the_same_bytes(f
         (["--split", "forget11"], "TOFU has no split forget11"),
         (["--methods", "npo", "npo"], "a method is named twice"),
         (["--methods", "npp"], "Did you mean 'npo'"),
+        (["--seeds", "0", "0"], "a seed is named twice"),
+        (["--split", "forget77"], "TOFU has no split forget77"),
         (["--seeds"], "requires an argument"),
         (["--seeds", "0", "-1"], "-1"),
     ],
@@ -320,6 +322,31 @@ def test_bad_input_is_one_message_and_leaves_nothing(words, said, place, capsys,
         "--out",
         str(tmp_path / "r"),
     ]
-    assert run([*base, *words]) == 2
-    assert said in " ".join(capsys.readouterr().err.split())
+    for more in ([], ["--dry-run"]):
+        assert run([*base, *more, *words]) == 2
+        assert said in " ".join(capsys.readouterr().err.split())
+        assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize(
+    ("data", "model", "said"), [("nowhere", "model", "nowhere"), ("data", "nowhere", "no model at")]
+)
+def test_a_dry_run_names_data_and_models_that_are_missing(data, model, said, place, capsys, tmp_path):
+    out = tmp_path / "r"
+    words = ["--data", place / data, "--model", place / model, "--out", out, "--authors", "6", "--forget", "3"]
+    for more in ([], ["--dry-run"]):
+        assert run(["bench", "tofu", *map(str, words), *more]) == 2
+        assert said in " ".join(capsys.readouterr().err.split())
+        assert not out.exists()
+
+
+def test_a_dry_run_tells_what_it_read_and_writes_nothing(place, capsys, tmp_path):
+    words = ["--data", place / "data", "--model", place / "model", "--out", tmp_path / "r", "--seeds", "4"]
+    words = ["bench", "tofu", *map(str, words), "--authors", "6", "--forget", "3", "--methods", "npo", "--dry-run"]
+    assert run(words) == 0
+    assert capsys.readouterr().out.startswith("would fine-tune ")
+    assert run([*words, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["methods"], found["seeds"], found["written"]) == (["npo"], [4], False)
+    assert found["tokens"]["forget"]["answers"] == 9 and found["params"] > 0
     assert not (tmp_path / "r").exists()

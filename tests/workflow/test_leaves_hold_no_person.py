@@ -21,7 +21,7 @@ from expunge.ledger.certify import certificate_path, write_certificate
 from expunge.ledger.home import home
 from expunge.ledger.keys import ensure_key
 from expunge.ledger.log import Log, log_path
-from expunge.workflow.logged import certified, note, planned
+from expunge.workflow.logged import certified, committed, note, planned
 
 PATTERNS = {
     "e-mail": r"[\w.+-]+@[\w-]+\.[\w.]+",
@@ -126,7 +126,7 @@ def test_requests_of_realistic_people_tell_of_nobody(sentences, monkeypatch, tmp
         _serve(row, tmp_path / str(number))
     texts = {text for row in chosen for text in [row["full_text"], *personal(row)]}
     found = bodies()
-    assert len(found) == 1 + 3 * len(chosen)
+    assert len(found) == 1 + 4 * len(chosen)
     for body in found:
         assert scan(body, texts) == []
 
@@ -149,6 +149,7 @@ def _serve(row, out):
     plan |= {"data": digest_bytes(request.salt.encode() + text.encode()), "request": request.commitment}
     (out / "plan.json").write_text(json.dumps(plan))
     planned(out, request.id)
+    committed(request, selection, Weights("before" + request.salt), Weights("recipe"), seed=3)
     before, after = Weights("before" + request.salt), Weights("after" + request.salt)
     outcome = Outcome(
         target=after,

@@ -202,20 +202,86 @@ def test_a_file_that_cannot_be_seen_into_makes_it_blind(out, home):
     assert purge(str(out)).status == "CLEAN"
 
 
-def test_without_the_records_there_is_no_control_and_it_is_blind(out, home):
-    (out / "corpus.jsonl").unlink()
-    found = purge(str(out))
-    assert (found.status, found.records) == ("BLIND", 0)
+@pytest.mark.parametrize("how", ["all", "one"])
+def test_without_the_records_nothing_is_destroyed_but_at_the_end(how, out, home, capsys):
+    rows = (out / "corpus.jsonl").read_text().splitlines(keepends=True)
+    if how == "all":
+        (out / "corpus.jsonl").unlink()
+    else:
+        (out / "corpus.jsonl").write_text("".join(rows[1:]))
+    before = tree(out.parent)
+    for more in (["--yes"], ["--dry-run"]):
+        assert run(["purge", str(out), *more]) == 2
+        said = " ".join(capsys.readouterr().err.split())
+        assert ("3 of the 3" if how == "all" else "1 of the 3") in said
+        assert "nothing was deleted" in said and "--final" in said
+    assert tree(out.parent) == before
+    found = purge(str(out), final=True)
+    assert (found.status, found.records, found.seen) == ("BLIND", 3, 0 if how == "all" else 2)
     assert not vault().holds(found.request)
+    assert plan_purge(str(out)).state == "finished"
 
 
-def test_a_record_that_says_only_what_others_say_makes_it_blind(out, home):
+@pytest.mark.parametrize(
+    "body",
+    ['{"overlay": 1}', "[]", '{"overlay": false, "before": "b"}', '{"before": ["b"], "after": "a", "overlay": 0}'],
+)
+def test_an_outcome_that_says_too_little_stops_it_before_anything_is_deleted(body, out, capsys):
+    (out / "outcome.json").write_text(body)
+    before = tree(out.parent)
+    assert run(["purge", str(out), "--yes"]) == 2
+    assert "outcome.json is malformed" in " ".join(capsys.readouterr().err.split())
+    assert tree(out.parent) == before
+
+
+def test_a_copy_of_a_purged_run_is_to_be_deleted(out, tmp_path, capsys):
+    copy = shutil.copytree(out, tmp_path / "copy")
+    purge(str(out))
+    before = tree(tmp_path)
+    assert run(["purge", str(copy), "--yes"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "its run was purged" in said and f"Delete this folder: {copy}." in said
+    assert tree(tmp_path) == before
+
+
+def test_a_copy_does_not_end_the_purge_of_its_run(out, home, tmp_path):
+    copy = shutil.copytree(out, tmp_path / "copy")
+    (home / "left.txt").write_text(making.everybody()[0].answer)
+    assert purge(str(out)).status == "RESIDUE"
+    (home / "left.txt").unlink()
+    with pytest.raises(StoreError, match="is a copy"):
+        purge(str(copy))
+    assert purge(str(out)).status == "CLEAN"
+
+
+def test_values_too_short_to_be_looked_for_are_counted(out, certificate, capsys):
     rows = [json.loads(line) for line in (out / "corpus.jsonl").read_text().splitlines()]
-    twin = {**rows[0], "record_id": "xy", "role": "retain"}
-    rows[0] |= {"record_id": "xy-", "subject": ""}
+    rows[0]["subject"], rows[1]["subject"] = "Ana", "Bo"
+    (out / "corpus.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert run(["purge", str(out), "--yes"]) == 0
+    count = "2 values under 8 bytes were not looked for"
+    printed = capsys.readouterr().out
+    assert count in printed and "base64" in printed and "63 bytes" in printed
+    assert count in read_json(out / "purge.json")["not_scanned"]
+    told = {place.path: place.reason for place in verify(certificate).certificate.residue}
+    assert count in told["anywhere else"]
+
+
+def test_the_message_about_an_id_is_whole(capsys):
+    assert run(["purge", "nowhere"]) == 2
+    assert "id: r_ and 12 digits." in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_record_that_says_only_what_others_say_makes_it_blind(out, home, capsys):
+    rows = [json.loads(line) for line in (out / "corpus.jsonl").read_text().splitlines()]
+    twin = {**rows[0], "record_id": rows[0]["record_id"] + "-twin", "role": "retain"}
     (out / "corpus.jsonl").write_text("".join(json.dumps(row) + "\n" for row in (*rows, twin)))
-    found = purge(str(out))
+    assert run(["purge", str(out), "--yes"]) == 1
+    found = Purge.read(out)
     assert (found.status, found.records, found.seen) == ("BLIND", 3, 2)
+    # To run it again cannot help, so that is not what it says.
+    said = capsys.readouterr().out
+    assert "so end it with --final" in said and "run it again" not in said
 
 
 def test_the_id_of_a_request_finds_its_run(out, tmp_path):

@@ -116,16 +116,20 @@ def single(tmp_path, monkeypatch):
     return out
 
 
-def test_a_single_request_s_assessment_comes_out_again_without_models(single):
-    before = (single / FOUND).read_bytes()
+def test_a_single_request_s_findings_come_out_again_without_models(single):
+    names = (FOUND, *FINDINGS)
+    before = bytes_of(single, names)
     shutil.rmtree(single / "unlearned")
     for name in ("original", "reference", "second"):
         shutil.rmtree(single.parent / name)
-    assert recompute(single).files == {FOUND: "same"}
-    (single / FOUND).unlink()
-    assert recompute(single, write=False).files == {FOUND: "restored"} and not (single / FOUND).exists()
-    assert recompute(single).files == {FOUND: "restored"}
-    assert (single / FOUND).read_bytes() == before
+    assert recompute(single).files == dict.fromkeys(names, "same")
+    for name in names:
+        (single / name).unlink()
+    assert recompute(single, write=False).files == dict.fromkeys(names, "restored")
+    assert not (single / FOUND).exists()
+    moved = single.rename(single.parent / "elsewhere")
+    assert recompute(moved).files == dict.fromkeys(names, "restored")
+    assert bytes_of(moved, names) == before
 
 
 def test_a_single_request_s_tables_are_salted_personal_and_certified(single):
@@ -136,7 +140,8 @@ def test_a_single_request_s_tables_are_salted_personal_and_certified(single):
     assert len(salts) == 4 and all(len(salt) > 40 for salt in salts)
     certificate, path = certify_folder(single)
     assert any(residue.path == SCORES for residue in certificate.residue)
-    assert f"{SCORES}/model/forget.json" in verify(path).checked
+    assert {f"{SCORES}/grad_ascent/forget.json", "evidence.json"} <= set(verify(path).checked)
+    assert not any(entries[name] for name in FINDINGS)
     with pytest.raises(StoreError, match="expunge evaluate again"):
-        (single / SCORES / "model" / "forget.json").write_text("{}")
+        (single / SCORES / "grad_ascent" / "forget.json").write_text("{}")
         certify_folder(single)

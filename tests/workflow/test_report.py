@@ -11,8 +11,10 @@ from expunge.core.canonical import digest_file, read_json
 from expunge.core.errors import ConfigError, EvidenceError, StoreError
 from expunge.core.files import write_json
 from expunge.core.manifest import Manifest
-from expunge.workflow import demo
+from expunge.data.jsonl import dump_examples, read_examples
+from expunge.workflow import demo, report_text
 from expunge.workflow.report import render, write
+from expunge.workflow.single import Paths, evaluate_folder, unlearn_paths
 
 
 def personal(run):
@@ -134,6 +136,28 @@ def test_two_runs_of_the_same_records_are_subtracted_and_of_others_not(walked, t
     assert digest_file(copy / "corpus.jsonl") not in page.html
     (copy / "corpus.jsonl").unlink()
     assert "the records of copy are no longer there" in render([walked.out, copy]).html
+
+
+def test_a_single_request_is_compared_with_the_run_whose_models_it_used(walked, tmp_path):
+    corpus = read_examples(walked.out / "corpus.jsonl")
+    files = {}
+    for role in ("forget", "retain", "holdout", "validation", "general"):
+        files[role] = tmp_path / f"{role}.jsonl"
+        files[role].write_bytes(dump_examples(corpus.of(role)))
+    mine = tmp_path / "mine"
+    unlearn_paths(Paths(str(walked.out / "original"), **files), "npo", mine, settings={"steps": 3}, seed=3)
+    models = {"reference": str(walked.out / "retrained"), "second": str(walked.out / "second_reference")}
+    evaluate_folder(mine, policy="research-tofu", **models, seed=3)
+    page = render([mine, walked.out], out=tmp_path / "c.html").html
+    assert "differ by more than their intervals allow" in page and "No differences are shown" not in page
+    ours, theirs = ({r["key"]: r for r in read_json(run / "evidence.json")["rows"]} for run in (mine, walked.out))
+    assert list(ours) == ["original", "retrained", "second_reference", "npo"]
+    for key in ("original", "retrained", "second_reference"):
+        for name in ("ks", "log10_p", "probability", "truth_ratio", "rouge_l", "min_k_auc", "model_utility"):
+            assert ours[key]["cells"][name]["value"] == theirs[key]["cells"][name]["value"], (key, name)
+    texts = report_text.texts_of(mine, read_json(mine / "evidence.json"))
+    assert set(texts.generated) == set(ours) and set(texts.answers) == {e.answer for e in corpus.of("forget")}
+    assert {e.question for e in corpus.of("forget")} == set(texts.questions)
 
 
 def test_a_run_of_several_seeds_names_the_folders_that_keep_its_text(walked, tmp_path):

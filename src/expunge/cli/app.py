@@ -54,6 +54,12 @@ app.add_typer(ledger, name="ledger")
 STOPPED = 130
 """What typer makes of Ctrl-C."""
 
+IN_PYTHON = {
+    f"Name one with {argument}": f" That is an argument of load_data in Python: here, give a file with one {what}."
+    for argument, what in (("table=", "table of records"), ("split=", "split"))
+}
+"""Advice that only Python can follow -> what to do on the command line."""
+
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command.
@@ -67,7 +73,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         result = app(list(arguments) or ["--help"], prog_name="expunge", standalone_mode=False)
     except ExpungeError as error:
-        sys.stderr.write(f"expunge: {error}\n")
+        sys.stderr.write(f"expunge: {error}{IN_PYTHON.get(error.next, '')}\n")
         return error.exit_code
     except TyperException as error:
         context = getattr(error, "ctx", None)

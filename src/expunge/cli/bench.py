@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from expunge.cli.demo import Dry, Json
 from expunge.cli.several import Several
-from expunge.cli.showing import add, progress, say, say_json
+from expunge.cli.showing import Json, add, progress, say, say_json, tell
 
 bench = typer.Typer(help="Walk the demo's road on the field's data.", rich_markup_mode=None)
 
@@ -33,7 +32,7 @@ def tofu(
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/tofu"),
     as_json: Json = False,
-    dry_run: Dry = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything but train and write nothing.")] = False,
 ) -> None:
     """Fine-tune a pretrained model on TOFU's authors, make it forget some, and judge how well each method did.
 
@@ -43,15 +42,15 @@ def tofu(
     Example: expunge bench tofu --data tofu --model stories260K --authors 12 --forget 3 --seeds 0 1 2
     """
     from expunge.core.canonical import read_json
-    from expunge.workflow.bench_tofu import METHODS, Choice, bench_tofu
+    from expunge.workflow.bench_tofu import METHODS, Choice, bench_tofu, prepare
 
     choice = Choice.of(authors, forget, split)
     names, numbers = tuple(methods or METHODS), tuple(seeds or (0,))
     if dry_run:
-        say(
-            f"would fine-tune {model} three times for each of {len(numbers)} seeds, forget by {', '.join(names)}, "
-            f"and write to {out}"
-        )
+        facts = prepare(data, model, choice=choice, methods=names, seeds=numbers)
+        text = f"would fine-tune {model} three times for each of {len(numbers)} seeds, forget by {', '.join(names)}, "
+        asked = {"methods": list(names), "model": model, "out": str(out), "seeds": list(numbers), "written": False}
+        tell(as_json, f"{text}and write to {out}", {**facts, **asked})
         return
     with progress():
         table = bench_tofu(out, data=data, model=model, choice=choice, methods=names, seeds=numbers)

@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from expunge.cli.showing import say
+from expunge.cli.showing import Json, tell
 
 
 def certify(
     run: Annotated[Path, typer.Argument(help="Folder that expunge unlearn wrote.")],
+    as_json: Json = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be signed and write nothing.")] = False,
 ) -> None:
     """Sign a certificate of what was asked, done, measured and earned.
@@ -20,13 +21,16 @@ def certify(
 
     Example: expunge certify runs/mine
     """
+    from expunge.core.canonical import plain
     from expunge.workflow.single import FOUND, certify_folder, require_result
 
     if dry_run:
         require_result(run)
-        state = "with" if (run / FOUND).is_file() else "without"
-        say(f"would sign {run}, {state} an evaluation")
+        evaluated = (run / FOUND).is_file()
+        text = f"would sign {run}, {'with' if evaluated else 'without'} an evaluation"
+        tell(as_json, text, {"run": str(run), "evaluated": evaluated, "written": False})
         return
     certificate, path = certify_folder(run)
-    say(str(certificate))
-    say(f"\n{path}")
+    earned = {artefact.name: plain(artefact.earned) for artefact in certificate.artefacts}
+    facts = {"path": str(path), "earned": earned, "certificate": plain(certificate), "written": True}
+    tell(as_json, f"{certificate}\n\n{path}", facts)

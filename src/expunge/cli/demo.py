@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from expunge.cli.showing import progress, say, say_json
+from expunge.cli.showing import progress, say, say_json, tell
 
 Out = Annotated[Path, typer.Option(help="Folder of the run.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
@@ -42,7 +42,8 @@ def demo(
     from expunge.workflow.demo import demo as walk
 
     if dry_run:
-        say(f"would train three models, forget by {', '.join(METHODS)}, and write to {out}")
+        text = f"would train three models, forget by {', '.join(METHODS)}, and write to {out}"
+        tell(as_json, text, {"methods": list(METHODS), "out": str(out), "seed": seed, "written": False})
         return
     with progress():
         table = walk(out, seed=seed)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from expunge.cli.showing import progress, say, say_json
+from expunge.cli.showing import progress, say, say_json, tell
 
 
 def evaluate(
@@ -26,6 +26,8 @@ def evaluate(
 ) -> int:
     """Measure a result against models that never knew, and judge it. Exits 1 if the claim is not earned.
 
+    The folder then holds evidence.json, table.txt and report.html, as a demo's does, for expunge report.
+
     With --from nothing is measured: what a run of any kind found is computed again from its score tables, files that
     are missing are put back, and it exits 1 if a file differs from what comes out.
 
@@ -42,7 +44,8 @@ def evaluate(
 
     if dry_run:
         rule, _ = prepare_evaluation(run, policy, reference, second)
-        say(f"would judge {run} by {rule.name} and write {run / FOUND}")
+        text = f"would judge {run} by {rule.name} and write {run / FOUND}, evidence.json, table.txt and report.html"
+        tell(as_json, text, {"policy": rule.name, "run": str(run), "written": False})
         return 0
     with progress():
         verdict = evaluate_folder(run, policy=policy, reference=reference, second=second, seed=seed)

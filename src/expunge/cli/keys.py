@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from expunge.cli.showing import add, say, say_json
-from expunge.core.errors import ConfigError, LedgerError
+from expunge.cli.given import public_key
+from expunge.cli.showing import Json, add, say, say_json, tell
+from expunge.core.errors import ConfigError
 
 keys = typer.Typer(help="The key that signs here, and the keys that are trusted.", rich_markup_mode=None)
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Dry = Annotated[bool, typer.Option("--dry-run", help="Say what would be done and write nothing.")]
 
 
@@ -25,7 +25,7 @@ def _own(place: Path) -> Any:
     from expunge.ledger.keys import ensure_key
 
     if not (place / "keys" / "default.key").is_file():
-        raise LedgerError(f"{place} has no key", next="Make one with: expunge keys new")
+        raise ConfigError(f"{place} has no key", next="Make one with: expunge keys new")
     return ensure_key(place).public
 
 
@@ -61,28 +61,25 @@ def listing(as_json: Json = False) -> None:
         say(f"{row['use']:<20}  {row['keyid']}  {row['name']}".rstrip())
 
 
-def new(dry_run: Dry = False) -> None:
-    """Make the key that signs here, and the log whose first leaf names it.
+def new(as_json: Json = False, dry_run: Dry = False) -> None:
+    """Make the key that signs here, trust it here, and start the log, whose first leaf names it.
 
     Example: expunge keys new
     """
     from expunge.ledger.home import home, home_path
-    from expunge.ledger.home_log import OWN, append
-    from expunge.ledger.keys import ensure_key
-    from expunge.ledger.trust import trust
+    from expunge.ledger.home_log import append
 
     if (home_path() / "keys" / "default.key").is_file():
         raise ConfigError(f"{home_path()} has a key", next="Replace it with: expunge keys rotate")
     if dry_run:
-        say(f"would make a key in {home_path()}")
+        tell(as_json, f"would make a key in {home_path()}", {"home": str(home_path()), "written": False})
         return
-    public = ensure_key(home()).public
-    trust(home(), public, OWN)
     append(home(), [])
-    say(public.keyid)
+    own = _own(home())
+    tell(as_json, own.keyid, {"home": str(home()), "keyid": own.keyid, "written": True})
 
 
-def rotate(dry_run: Dry = False) -> None:
+def rotate(as_json: Json = False, dry_run: Dry = False) -> None:
     """Replace the key that signs here. The old key signs the leaf of the log that names the new one.
 
     The old private key is removed; its public half is kept, so that what it signed still verifies.
@@ -94,17 +91,18 @@ def rotate(dry_run: Dry = False) -> None:
 
     old = _own(home_path())
     if dry_run:
-        say(f"would replace {old.keyid}")
+        tell(as_json, f"would replace {old.keyid}", {"retired": old.keyid, "written": False})
         return
     before, after = replace(home())
-    say(f"{before.keyid} is retired")
-    say(f"{after.keyid} signs from now on")
+    text = f"{before.keyid} is retired\n{after.keyid} signs from now on"
+    tell(as_json, text, {"retired": before.keyid, "signs": after.keyid, "written": True})
 
 
 def export(
     keyid: Annotated[str, typer.Argument(help="Id of a trusted key; without it, the one that signs here.")] = "",
+    as_json: Json = False,
 ) -> None:
-    """Print a public key, for others to trust or to give to verify with --key.
+    """Print a public key, for others to trust or to give to verify with --key. It is JSON either way.
 
     Example: expunge keys export > our-key.json
     """
@@ -114,14 +112,16 @@ def export(
 
     key = find_trusted(home_path(), keyid) if keyid else _own(home_path())
     if key is None:
-        raise LedgerError(f"no key {keyid!r:.80} is trusted here", next="See them with: expunge keys list")
-    say(canonical_bytes({"keyid": key.keyid, "name": key.name, "public": key.text}).decode())
+        raise ConfigError(f"no key {keyid!r:.80} is trusted here", next="See them with: expunge keys list")
+    facts = {"keyid": key.keyid, "name": key.name, "public": key.text}
+    tell(as_json, canonical_bytes(facts).decode(), facts)
 
 
 def trust(
     key: Annotated[str, typer.Argument(help="A public key: a file, or its text.")],
     name: Annotated[str, typer.Option(help="The person or service behind it; stays on this machine.")],
     allow_demo: Annotated[bool, typer.Option(help="Accept the keys that ship for tests.")] = False,
+    as_json: Json = False,
     dry_run: Dry = False,
 ) -> None:
     """Trust a key from now on: what it signs verifies here, and its cosignatures count as a witness's.
@@ -130,22 +130,23 @@ def trust(
     """
     from expunge.ledger.home import home
     from expunge.ledger.home_log import note_trust
-    from expunge.ledger.keys import load_public
     from expunge.ledger.trust import refuse_shipped
     from expunge.ledger.trust import trust as accept
 
-    public = load_public(key)
+    public = public_key(key)
     refuse_shipped(public.keyid, allow_demo=allow_demo)
+    facts = {"keyid": public.keyid, "name": name}
     if dry_run:
-        say(f"would trust {public.keyid} as {name}")
+        tell(as_json, f"would trust {public.keyid} as {name}", {**facts, "written": False})
         return
     accept(home(), public, name, allow_demo=allow_demo)
     note_trust(home(), public.keyid, trusted=True)
-    say(f"{public.keyid} is trusted as {name}")
+    tell(as_json, f"{public.keyid} is trusted as {name}", {**facts, "written": True})
 
 
 def untrust(
     keyid: Annotated[str, typer.Argument(help="Id of the key; see expunge keys list.")],
+    as_json: Json = False,
     dry_run: Dry = False,
 ) -> None:
     """Trust a key no longer, a retired one of our own included: what it signed is by a signer UNKNOWN from now on.
@@ -158,13 +159,13 @@ def untrust(
     from expunge.ledger.trust import untrust as drop
 
     if find_trusted(home_path(), keyid) is None:
-        raise LedgerError(f"no key {keyid!r:.80} is trusted here", next="See them with: expunge keys list")
+        raise ConfigError(f"no key {keyid!r:.80} is trusted here", next="See them with: expunge keys list")
     if dry_run:
-        say(f"would no longer trust {keyid}")
+        tell(as_json, f"would no longer trust {keyid}", {"keyid": keyid, "written": False})
         return
     drop(home(), keyid)
     note_trust(home(), keyid, trusted=False)
-    say(f"{keyid} is no longer trusted")
+    tell(as_json, f"{keyid} is no longer trusted", {"keyid": keyid, "written": True})
 
 
 for called, verb in {

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections import deque
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from expunge.cli.showing import add, progress, say, say_json
-from expunge.core.errors import LedgerError
+from expunge.cli.given import present, public_key
+from expunge.cli.showing import Json, add, progress, say, say_json, tell
+from expunge.core.errors import StoreError
 
 ledger = typer.Typer(help="The tamper-evident log of what was planned and certified.", rich_markup_mode=None)
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Dry = Annotated[bool, typer.Option("--dry-run", help="Say what would be done and write nothing.")]
 Against = Annotated[
     list[Path] | None,
@@ -28,12 +29,15 @@ def _open() -> Any:
     from expunge.ledger.home import home_path
     from expunge.ledger.log import Log, log_path
 
-    return Log(log_path(home_path()))
+    path = log_path(home_path())
+    if not path.exists():
+        raise StoreError(f"there is no log at {path}", next="Whatever is certified is logged there, in EXPUNGE_HOME")
+    return Log(path)
 
 
 def log(
     request: Annotated[str, typer.Option(help="Only the leaves of the request with this id.")] = "",
-    last: Annotated[int, typer.Option(help="Only so many of the last leaves.", min=1)] = 10**9,
+    last: Annotated[int, typer.Option(help="Only so many of the last of them.", min=1)] = 10**9,
     as_json: Json = False,
 ) -> None:
     """List the leaves of the log, oldest first. A leaf holds no personal data.
@@ -43,8 +47,8 @@ def log(
     from expunge.ledger.leaf import read
 
     with _open() as source, source.snapshot():
-        leaves = (read(body) for _, body in source.bodies(max(0, source.size - last)))
-        chosen = [leaf for leaf in leaves if request in ("", leaf.entry.request)]
+        leaves = (read(body) for _, body in source.bodies(0 if request else max(0, source.size - last)))
+        chosen = deque((leaf for leaf in leaves if request in ("", leaf.entry.request)), maxlen=min(last, source.size))
     if as_json:
         say_json([leaf.fields() for leaf in chosen])
         return
@@ -59,7 +63,6 @@ def log(
 def _judge(found: Any, key: str | None) -> list[str]:
     """Problems of the log, and of trusting the key that signs it."""
     from expunge.ledger.home import home_path
-    from expunge.ledger.keys import load_public
     from expunge.ledger.trust import find_trusted, refuse_shipped
 
     problems = list(found.problems)
@@ -67,7 +70,7 @@ def _judge(found: Any, key: str | None) -> list[str]:
         return problems or ["the log is empty"]
     refuse_shipped(found.key.keyid, allow_demo=False)
     if key is not None:
-        if load_public(key).keyid != found.key.keyid:
+        if public_key(key).keyid != found.key.keyid:
             problems.append(f"the log is signed with {found.key.keyid}, not with the given key")
     elif find_trusted(home_path(), found.key.keyid) is None:
         problems.append(f"the log is signed with {found.key.keyid}, which is not trusted here")
@@ -93,11 +96,11 @@ def check(
     from expunge.ledger.kept import read_kept
     from expunge.ledger.trust import trusted_keys
 
-    kept = {str(source): read_kept(source) for source in against or ()}
+    kept = {str(source): read_kept(present(source, "file")) for source in against or ()}
     known = {name: one.checkpoint for name, one in kept.items()}
     with progress():
         if exported is not None:
-            history = ExportedLog(exported)
+            history = ExportedLog(present(exported, "export"))
             found, own = compute(history, known), history.owners()
         else:
             with _open() as source, source.snapshot():
@@ -122,6 +125,7 @@ def check(
 
 def export(
     out: Annotated[Path, typer.Option(help="New or empty folder.")],
+    as_json: Json = False,
     dry_run: Dry = False,
 ) -> None:
     """Write the log to a folder that anyone can check, with the last checkpoint for another party to keep.
@@ -133,13 +137,16 @@ def export(
 
     with _open() as source:
         if not source.size:
-            raise LedgerError("the log is empty")
+            raise StoreError("the log is empty")
         check_free(out)
         if dry_run:
-            say(f"would write {source.size} leaves to {out}")
+            facts = {"out": str(out), "size": source.size, "origin": source.origin, "written": False}
+            tell(as_json, f"would write {source.size} leaves to {out}", facts)
             return
         last = write(source, out)
-    say(f"{last.size} leaves of {last.origin}; keep {out / LAST}, and check with: expunge ledger check {out}")
+    text = f"{last.size} leaves of {last.origin}; keep {out / LAST}, and check with: expunge ledger check {out}"
+    facts = {"out": str(out), "size": last.size, "origin": last.origin, "checkpoint": str(out / LAST), "written": True}
+    tell(as_json, text, facts)
 
 
 for called, verb in {"log": log, "check": check, "export": export}.items():

@@ -6,8 +6,8 @@ import contextlib
 import inspect
 import json
 import sys
-from collections.abc import Callable, Generator
-from typing import Any
+from collections.abc import Callable, Generator, Mapping
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -15,6 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from typer.core import TyperCommand
 
 from expunge.core.progress import listening
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def add(app: typer.Typer, name: str, verb: Callable[..., Any], *, kind: type[TyperCommand] | None = None) -> None:
@@ -53,3 +55,11 @@ def say(text: str) -> None:
 def say_json(value: Any) -> None:
     """One JSON document on stdout."""
     sys.stdout.write(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def tell(as_json: bool, text: str, facts: Mapping[str, Any]) -> None:
+    """The same data for people or, with ``--json``, for programs."""
+    if as_json:
+        say_json(facts)
+    else:
+        say(text)

@@ -8,7 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from expunge.cli.showing import progress, say, say_json
+from expunge.cli.given import impersonal, one_each
+from expunge.cli.showing import progress, say, say_json, tell
+from expunge.core.errors import ConfigError
 
 Retain = Annotated[Path | None, typer.Option(help="Records to keep, in the same form; most methods train on them.")]
 Holdout = Annotated[Path | None, typer.Option(help="Records that no model saw; evidence reads them.")]
@@ -33,7 +35,9 @@ def unlearn(
     in_sequence: Annotated[
         bool, typer.Option("--in-sequence", help="Answer several requests one after another, not together.")
     ] = False,
-    basis: Annotated[str, typer.Option(help="Ground of the request, for the certificate.")] = "",
+    basis: Annotated[
+        str, typer.Option(help="Ground of the request; stands in the certificate as it is: no names.")
+    ] = "",
     seed: Annotated[int, typer.Option(help="Of the run.", min=0)] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything but train and write nothing.")] = False,
@@ -47,13 +51,18 @@ def unlearn(
     from expunge.workflow.request_folders import folders_of, prepare_several, unlearn_several
     from expunge.workflow.single import Paths, prepare, unlearn_paths
 
+    one_each(forget)
+    if in_sequence and len(forget) == 1:
+        raise ConfigError("--in-sequence orders several requests", why="--forget is given once", next="Leave it out")
     paths = [Paths(model, each, retain, holdout, validation, general) for each in forget]
     settings = {"steps": steps, "lr": lr, "batch_size": batch_size, "save_every": save_every}
-    how: dict[str, Any] = {"settings": settings, "basis": basis, "seed": seed}
+    how: dict[str, Any] = {"settings": settings, "basis": impersonal(basis), "seed": seed}
     if len(paths) == 1:
         if dry_run:
             selection, chosen, _ = prepare(paths[0], method, out, settings)
-            say(f"would forget {len(selection.forget)} records by {chosen.name} and write to {out}")
+            text = f"would forget {len(selection.forget)} records by {chosen.name} and write to {out}"
+            facts = {"forget": len(selection.forget), "method": chosen.name, "out": str(out), "written": False}
+            tell(as_json, text, facts)
             return
         with progress():
             outcome = unlearn_paths(paths[0], method, out, **how)
@@ -61,9 +70,11 @@ def unlearn(
         return
     if dry_run:
         selections, chosen, _ = prepare_several(paths, method, out, settings, in_sequence=in_sequence)
-        sizes = " and ".join(str(len(s.forget)) for s in selections)
+        counts = [len(s.forget) for s in selections]
+        sizes = " and ".join(map(str, counts))
         order = "one after another" if in_sequence else "together"
-        say(f"would forget {sizes} records {order} by {chosen.name} and write to {out}")
+        facts = {"forget": counts, "in_sequence": in_sequence, "method": chosen.name, "out": str(out), "written": False}
+        tell(as_json, f"would forget {sizes} records {order} by {chosen.name} and write to {out}", facts)
         return
     with progress():
         answers = unlearn_several(paths, method, out, in_sequence=in_sequence, **how)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from expunge.cli.given import present, public_key
 from expunge.cli.showing import say, say_json
 
 
@@ -30,7 +31,8 @@ def verify(
     from expunge.ledger.verify import verify as check
     from expunge.workflow.purged import purged_among
 
-    found = check(certificate, key=key, root=run, allow_demo=allow_demo)
+    given = None if key is None else public_key(key)
+    found = check(present(certificate, "certificate"), key=given, root=run, allow_demo=allow_demo)
     if as_json:
         say_json(
             {

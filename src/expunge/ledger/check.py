@@ -1,4 +1,4 @@
-"""Checking a whole log: every leaf, node, key and checkpoint is computed anew from the leaves, in one pass."""
+"""Checking a whole log: every leaf, mark, node, key and checkpoint is computed anew from the leaves, in one pass."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from expunge.ledger import tree
 from expunge.ledger.checkpoint import Checkpoint
 from expunge.ledger.keys import PublicKey
 from expunge.ledger.leaf import Kind, Leaf, Outline, State
-from expunge.ledger.log import key_digest, origin_of
+from expunge.ledger.log import key_digest, mark, origin_of
 
 MOST = 20
 """Problems after which reading stops."""
@@ -25,6 +25,7 @@ class History(Protocol):
     """What can be checked: a log, or an export of one."""
 
     def bodies(self) -> Iterator[tuple[int, bytes]]: ...
+    def marks(self) -> Iterator[int] | None: ...
     def nodes(self, level: int) -> Iterator[bytes] | None: ...
     def checkpoints(self) -> Iterator[tuple[int, str]]: ...
     def owners(self) -> list[tuple[int, PublicKey]]: ...
@@ -79,6 +80,7 @@ class _Check:
         self.signing: PublicKey | None = None
         self.actor = ""
         self.nodes: list[Iterator[bytes] | None] = []
+        self.marks = history.marks()
         self.kept = history.checkpoints()
         self.waiting = next(self.kept, None)
         self.checkpoints, self.last, self.leaf_changed = 0, None, False
@@ -109,7 +111,10 @@ class _Check:
         except LedgerError as error:
             self.say(f"leaf {seq} was changed: {error.what}, {error.why}")
             found = None
+        marked = None if self.marks is None else next(self.marks, None)
         if found is not None:
+            if self.marks is not None and marked != mark(found.said):
+                self.say(f"mark of leaf {seq} was changed: the leaf would not be found, and could be written again")
             self._order(seq, found)
             if seq == 0:
                 self._key(leaves.read(body))

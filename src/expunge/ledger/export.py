@@ -81,6 +81,9 @@ class ExportedLog:
             for seq, line in enumerate(stream):
                 yield seq, line.removesuffix(b"\n")
 
+    def marks(self) -> None:
+        """Nothing: whoever appends needs them, and nobody appends to an export."""
+
     def nodes(self, level: int) -> None:
         """Nothing: a tree follows from its leaves."""
 

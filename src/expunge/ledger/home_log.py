@@ -33,7 +33,7 @@ def signer_of(home: Path, log: Log) -> FileSigner:
 
 
 def append(home: Path, entries: Sequence[Entry], *, once: bool = False) -> list[int]:
-    """Append leaves to a home's log; log and key are made if they are absent.
+    """Append leaves to a home's log; log and key are made if they are absent, and a new key is trusted here.
 
     Args:
         home: ``EXPUNGE_HOME``.
@@ -47,7 +47,12 @@ def append(home: Path, entries: Sequence[Entry], *, once: bool = False) -> list[
         LedgerError: home, key or log cannot be used.
     """
     with Log(log_path(home), create=True) as log, log.writing():
-        return log.append_within(entries, signer_of(home, log), once=once)
+        # A key that was here before, where trust was given or taken, may have been untrusted on purpose.
+        ours = not (home / "keys" / "default.key").exists() or not (log.size or (home / "trusted").exists())
+        signer = signer_of(home, log)
+        if ours:
+            trust(home, signer.public, OWN)
+        return log.append_within(entries, signer, once=once)
 
 
 def rotate(home: Path) -> tuple[PublicKey, PublicKey]:

@@ -120,12 +120,14 @@ class Outline:
         actor: id of the key.
         prev: digest of the leaf before it.
         kind: what happened.
+        said: canonical bytes of the fields that say what happened, as ``spell(entry.body)``.
     """
 
     seq: int
     actor: str
     prev: str
     kind: str
+    said: bytes
 
 
 def outline(body: bytes) -> Outline:
@@ -138,7 +140,9 @@ def outline(body: bytes) -> Outline:
     if found is None or (found[2], found[6]) not in _PAIRS:
         _check(body)
         raise _malformed("body", "not in its one form")
-    return Outline(int(found[5]), found[1].decode(), found[3].decode(), found[2].decode())
+    parts = body[found.end(1) + 2 : found.end(2) + 1], body[found.end(3) + 1 : found.start(5) - len(',"seq":"')]
+    said = b"{" + parts[0] + parts[1] + body[found.end(5) + 1 : found.end(6) + 1] + b"}"
+    return Outline(int(found[5]), found[1].decode(), found[3].decode(), found[2].decode(), said)
 
 
 def _known(kind: str, name: str, names: type[StrEnum]) -> None:

@@ -37,9 +37,13 @@ CREATE TABLE keys (after INTEGER PRIMARY KEY, public BLOB NOT NULL);
 """
 
 
-def mark(entry: Entry) -> int:
-    """A number by which leaves that say the same are found; whoever reads compares them whole."""
-    return int.from_bytes(hashlib.sha256(leaves.spell(entry.body)).digest()[:8], "big", signed=True)
+def mark(said: bytes) -> int:
+    """A number by which leaves that say the same are found; whoever reads compares them whole.
+
+    Args:
+        said: ``leaf.spell(entry.body)``.
+    """
+    return int.from_bytes(hashlib.sha256(said).digest()[:8], "big", signed=True)
 
 
 def place(level: int, index: int) -> int:
@@ -123,7 +127,9 @@ class Log:
             LedgerError: the file is damaged.
         """
         try:
-            yield from self._db.execute(query, values)
+            # Not "yield from": it closes the cursor of a query that is not read to its end, maybe after the database.
+            for row in self._db.execute(query, values):  # noqa: UP028
+                yield row
         except sqlite3.Error as error:
             raise LedgerError(f"cannot read the log {self.path}", why=str(error)) from error
 
@@ -164,6 +170,10 @@ class Log:
     def bodies(self, start: int = 0) -> Iterator[tuple[int, bytes]]:
         """(seq, bytes) of the leaves from a place on."""
         return self.rows("SELECT seq, CAST(body AS BLOB) FROM leaves WHERE seq >= ? ORDER BY seq", start)
+
+    def marks(self) -> Iterator[int]:
+        """The marks of all leaves, in their order."""
+        return (row[0] for row in self.rows("SELECT mark FROM leaves WHERE seq >= 0 ORDER BY seq"))
 
     def node(self, level: int, index: int) -> bytes:
         """A stored hash of the tree.
@@ -211,7 +221,7 @@ class Log:
     def find(self, entry: Entry) -> int | None:
         """The place of the first leaf that says the same."""
         for seq, found in self.rows(
-            "SELECT seq, CAST(body AS BLOB) FROM leaves WHERE mark = ? ORDER BY seq", mark(entry)
+            "SELECT seq, CAST(body AS BLOB) FROM leaves WHERE mark = ? ORDER BY seq", mark(leaves.spell(entry.body))
         ):
             if leaves.read(found).entry == entry:
                 return seq
@@ -327,7 +337,7 @@ class Log:
             body = Leaf(seq, now, actor, prev, entry).body()
             value = tree.leaf_hash(body)
             prev = f"sha256:{value.hex()}"
-            rows.append((seq, body, mark(entry)))
+            rows.append((seq, body, mark(leaves.spell(entry.body))))
             nodes += [(place(level, seq >> level), found) for level, found in frontier.push(value)]
         self._db.executemany("INSERT INTO leaves VALUES (?, ?, ?)", rows)
         self._db.executemany("INSERT INTO nodes VALUES (?, ?)", sorted(nodes))

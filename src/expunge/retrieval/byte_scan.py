@@ -228,9 +228,9 @@ def _scan_file(path: Path, searcher: Searcher) -> tuple[Counter[bytes], int, str
 def scan(paths: Iterable[Path], markers: Iterable[Marker]) -> Found:
     """Look for markers in every byte of every file, hidden ones and file names included.
 
-    Folders are walked; a link to a folder is not followed but named as blind. What gzip, bzip2, xz, zip, Parquet or
-    Arrow files hold is decoded and searched too, archives in archives as well. A compressed or encoded file that cannot
-    be decoded is named in ``blind``. Where one value lies in a file both raw and decoded, it counts once.
+    Folders are walked; a link to a folder is not followed but named as blind. What gzip, bzip2, xz, zlib, zip, Parquet
+    or Arrow files hold is decoded and searched too, archives in archives as well. A compressed or encoded file that
+    cannot be decoded is named in ``blind``. Where one value lies in a file both raw and decoded, it counts once.
 
     Args:
         paths: files and folders.

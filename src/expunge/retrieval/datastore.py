@@ -124,7 +124,7 @@ class Datastore:
         if not (self.path / DATA).is_file():
             raise StoreError(f"no datastore in {path}", next="Make one with Datastore.create")
         self._lock = (self.path / LOCK).open("wb")
-        self._db: Any = None
+        self._connection: Any = None
         self._index: Any = None
         try:
             self._open()
@@ -138,7 +138,7 @@ class Datastore:
         except OSError as error:
             raise StoreError(f"{self.path} is in use", why="another process or handle holds the datastore") from error
         sweep(self.path)
-        self._db = connect(self.path / DATA)
+        self._connection = connect(self.path / DATA)
         check_words(self._db, "words")
         self._meta: dict[str, str] = dict(self._db.execute("SELECT name, value FROM meta"))
         self.name, self.dimensions = self._meta["store"], int(self._meta["dimensions"])
@@ -192,9 +192,16 @@ class Datastore:
 
     def close(self) -> None:
         """Release the folder."""
-        if self._db is not None:
-            self._db.close()
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
         self._lock.close()
+
+    @property
+    def _db(self) -> Any:
+        if self._connection is None:
+            raise StoreError(f"the datastore in {self.path} is closed", next="Open it again with Datastore(path)")
+        return self._connection
 
     @property
     def provenance(self) -> Provenance:

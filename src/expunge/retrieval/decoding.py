@@ -1,4 +1,7 @@
-"""What a compressed or encoded file holds, as plain streams, as far as a reader is at hand."""
+"""What a compressed or encoded file holds, as plain streams, as far as a reader is at hand.
+
+A format is known by the first bytes of a file: a compressed part that starts further inside is not seen.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,12 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import IO, Any, cast
 
+from expunge.retrieval.inflating import Inflated, is_zlib
+
 DEPTH = 4
 """Archives in archives are opened this deep."""
+HEAD = 4096
+"""Bytes from which a format is known."""
 
 _OPAQUE = {
     b"\x28\xb5\x2f\xfd": "Zstandard",
@@ -27,8 +34,6 @@ _OPAQUE = {
     b"\x89PNG\r\n\x1a\n": "PNG",
     b"\xff\xd8\xff": "JPEG",
     b"Obj\x01": "Avro",
-    b"x\x9c": "zlib",
-    b"x\xda": "zlib",
 }
 _COMPRESSED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
 DAMAGED = (EOFError, OSError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
@@ -50,7 +55,7 @@ def decoded(stream: IO[bytes], depth: int = DEPTH) -> Iterator[IO[bytes]]:
         Blind: the format is known and has no reader here, or the file is damaged or encrypted.
     """
     stream.seek(0)
-    head = stream.read(16)
+    head = stream.read(HEAD)
     for magic, name in _OPAQUE.items():
         if head.startswith(magic):
             raise Blind(f"{name} has no reader here")
@@ -81,7 +86,9 @@ def _parts(stream: IO[bytes], head: bytes) -> Iterator[IO[bytes]]:
             with cast("AbstractContextManager[IO[bytes]]", opener(stream, "rb")) as part:
                 yield part
             return
-    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+    if is_zlib(head):
+        yield cast("IO[bytes]", io.BufferedReader(Inflated(stream)))
+    elif head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         with zipfile.ZipFile(stream) as archive:
             for info in archive.infolist():
                 with archive.open(info) as part:

@@ -12,9 +12,11 @@ from expunge.core.canonical import digest, read_json
 from expunge.core.errors import ConfigError, StoreError, TargetError
 from expunge.core.files import write_json
 from expunge.core.guarantee import Guarantee, Unproven
-from expunge.core.manifest import NAME
+from expunge.core.manifest import NAME, Manifest
 from expunge.core.provenance import Plain
 from expunge.core.registry import methods
+from expunge.data.vault import Vault
+from expunge.ledger.home import home
 from expunge.workflow.logged import note
 from expunge.workflow.saved import CARD
 
@@ -197,25 +199,46 @@ def _check_config(path: Path) -> None:
 def record_adoption(adoption: Adoption, *, out: Path | None = None) -> None:
     """Note an adoption in the log, and keep the model with what is known of it.
 
+    The salt of the digest of the training data goes into the vault alone: whoever has both can confirm a guess.
+
     Args:
         adoption: from ``look``.
-        out: folder for the model in safetensors with ``adoption.json``; None keeps the model where it is.
+        out: folder for the model in safetensors with ``adoption.json`` and a manifest; None writes no copy.
 
     Raises:
         ConfigError: the folder holds something.
         LedgerError: the log cannot be used.
     """
+    told, facts = adoption.facts["training_data"], adoption.facts
     if out is not None:
         check_out(out)
+    check = {}
+    if isinstance(told, dict):
+        name = salt_name(told["salted_digest"])
+        Vault(home()).put(name, adoption.salt.encode())
+        check["check"] = (
+            f"salted_digest is core.canonical.digest([salt, load_data(FILE).digest()]); "
+            f"the salt is in the vault of EXPUNGE_HOME: Vault(home()).get({name!r})"
+        )
+    if out is not None:
         adoption.target.save(out)
-        write_json(out / RECORD, {**adoption.plain(), "salt": adoption.salt})
-    told, facts = adoption.facts["training_data"], adoption.facts
+        write_json(out / RECORD, {**adoption.plain(), **check})
+        Manifest.of(out).write(out)
     digests = {"after": facts["digest"], "config": facts["digests"]["config"]}
     counters = {"targets": 1}
     if isinstance(told, dict):
         digests["data"] = told["salted_digest"]
         counters["records"] = told["records"]
     note("ADOPT", digests=digests, counters=counters)
+
+
+def salt_name(salted: str) -> str:
+    """The name in the vault of the salt of a digest.
+
+    >>> salt_name("sha256:" + "5f" * 32)
+    'adopted-5f5f5f5f5f5f'
+    """
+    return f"adopted-{salted.removeprefix('sha256:')[:12]}"
 
 
 def check_out(out: Path) -> None:

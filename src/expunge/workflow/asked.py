@@ -51,6 +51,36 @@ def keep_request(out: Path, request: Request) -> None:
         kept.destroy(former)
 
 
+def same_request(out: Path, scope: Scope, *, subject: str, basis: str) -> Request:
+    """The request of a run, kept between starts: its salt is drawn once. Another one takes its place.
+
+    Args:
+        out: folder of the run.
+        scope: what is to be forgotten.
+        subject: who asks.
+        basis: ground of the request.
+
+    Raises:
+        StoreError: the kept one's body is in another vault or was destroyed.
+        LedgerError: the home cannot be used.
+    """
+    if (out / REQUEST).exists() and (kept := kept_request(out)).scope == scope and kept.basis == basis:
+        return kept
+    request = Request(subject, scope, basis=basis)
+    keep_request(out, request)
+    return request
+
+
+def require_at_hand(out: Path) -> None:
+    """Raise where a folder holds the public part of a request and the vault does not hold the rest.
+
+    Raises:
+        StoreError: it is in another vault, or was destroyed.
+    """
+    if (out / REQUEST).is_file():
+        kept_request(out)
+
+
 def kept_request(out: Path) -> Request:
     """The request of a run, whole.
 
@@ -58,6 +88,12 @@ def kept_request(out: Path) -> Request:
         StoreError: the run has none, its body is in another vault or was destroyed, or the two do not fit together.
     """
     public = public_request(out)
+    if vault().destroyed(public.id):
+        raise StoreError(
+            f"the request {public.id} was destroyed in the vault",
+            why=f"its run was purged or asked anew, and {out} is a copy from before",
+            next=f"Delete this folder: {out}",
+        )
     body = _body(public.id)
     told: dict[str, Any] = {"basis": public.basis, "wish": public.wish, "due": public.due}
     request = Request(body["subject"], _scope(body["scope"]), salt=body["salt"], **told)

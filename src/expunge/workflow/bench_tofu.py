@@ -92,6 +92,36 @@ def bench_tofu(
         UnknownName: no method has a name.
         ConfigError: a method or a seed is named twice.
     """
+    corpus = _asked(data, choice, methods, seeds)
+    place = Path(model)
+    base = digest_folder(place) if place.is_dir() else model
+    identity = ["bench tofu", corpus.digest(), base, list(methods), list(seeds)]
+    return walk_once(out, identity, lambda: _walk(out, corpus, model, methods, seeds))
+
+
+def prepare(
+    data: str, model: str, *, choice: Choice = Choice(), methods: Sequence[str] = METHODS, seeds: Sequence[int] = (0,)
+) -> dict[str, Any]:
+    """Check all that ``bench_tofu`` checks before it trains. Writes nothing.
+
+    Args:
+        data: as for ``bench_tofu``.
+        model: as for ``bench_tofu``.
+        choice: as for ``bench_tofu``.
+        methods: as for ``bench_tofu``.
+        seeds: as for ``bench_tofu``.
+
+    Returns:
+        What is known of model and data: ``params``, ``settings`` by method, ``tokens`` by role.
+
+    Raises:
+        ExpungeError: as ``bench_tofu``.
+    """
+    return _start(_asked(data, choice, methods, seeds), model, methods)[-1]
+
+
+def _asked(data: str, choice: Choice, methods: Sequence[str], seeds: Sequence[int]) -> Examples:
+    """The data, if what is asked for can be had of it."""
     require_extra("expunge bench tofu")
     for what, given in (("method", methods), ("seed", seeds)):
         if len(set(given)) < len(given):
@@ -99,11 +129,17 @@ def bench_tofu(
     for name in methods:
         if name not in registered.names():
             raise UnknownName("method", name, registered.names())
-    corpus = choice.corpus(data)
-    place = Path(model)
-    base = digest_folder(place) if place.is_dir() else model
-    identity = ["bench tofu", corpus.digest(), base, list(methods), list(seeds)]
-    return walk_once(out, identity, lambda: _walk(out, corpus, model, methods, seeds))
+    return choice.corpus(data)
+
+
+def _start(corpus: Examples, model: str, names: Sequence[str]) -> tuple[dict[str, Any], Training, dict[str, Any]]:
+    """Methods and training set for a model's size, and what is known before anything is trained."""
+    from expunge.targets.causal_lm import load_causal_lm
+
+    base = load_causal_lm(model, on_long="truncate")
+    size = sum(p.numel() for p in base.model.parameters())
+    named, sources = methods_for(names, size)
+    return named, training_for(size), {"params": size, "settings": sources, "tokens": _tokens(base, corpus)}
 
 
 def tofu_road(corpus: Examples, model: str, named: Mapping[str, Any], training: Training, *, seed: int) -> Any:
@@ -138,14 +174,9 @@ def tofu_road(corpus: Examples, model: str, named: Mapping[str, Any], training: 
 
 
 def _walk(out: Path, corpus: Examples, model: str, names: Sequence[str], seeds: Sequence[int]) -> str:
-    from expunge.targets.causal_lm import load_causal_lm
     from expunge.workflow.conclude import Conclusion, write_all
 
-    base = load_causal_lm(model, on_long="truncate")
-    size = sum(p.numel() for p in base.model.parameters())
-    named, sources = methods_for(names, size)
-    first = training_for(size)
-    facts: dict[str, Any] = {"params": size, "settings": sources, "tokens": _tokens(base, corpus)}
+    named, first, facts = _start(corpus, model, names)
     walks: list[Any] = []
     measured: list[dict[str, dict[str, Any]]] = []
     for seed in seeds:

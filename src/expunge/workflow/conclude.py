@@ -21,7 +21,6 @@ from expunge.evaluation.assess import Assessed, assess
 from expunge.evaluation.cells import CELLS
 from expunge.evaluation.contrast import Cast
 from expunge.evaluation.per_item import PerItem
-from expunge.evaluation.report import render_report
 from expunge.evaluation.report_cells import YARDSTICKS
 from expunge.evaluation.report_data import item_scores, recovery, strips
 from expunge.evaluation.table import format_table
@@ -32,6 +31,7 @@ from expunge.ledger.trust import trust
 from expunge.workflow.asked import VAULT
 from expunge.workflow.logged import certified
 from expunge.workflow.recompute import keep_walk
+from expunge.workflow.report import rendered
 from expunge.workflow.road import ORIGINAL, REFERENCE, SECOND, Walk
 from expunge.workflow.stages import versions
 from expunge.workflow.superseded import place_certificate
@@ -39,6 +39,10 @@ from expunge.workflow.superseded import place_certificate
 TABLES = {ORIGINAL: "original", REFERENCE: "reference", SECOND: "second"}
 PLAYERS = {part: part for part in ("reference", "second", "original")}
 DRAWS = 2000
+OVERLAY = "an overlay grants TEXT only: the weights behind it are the original's"
+NO_SECOND = "no second reference was given, so that the distance between two of them is unknown"
+ELSEWHERE = "it was made elsewhere, and how long that took is not known"
+NO_RATIO = "the reference was made elsewhere, and how long that took is not known"
 ALONE = ("guarantee", "seconds", "ratio_to_retraining")
 HEADS = {
     "guarantee": ("guarantee", "What does the evidence allow to be claimed?", "higher"),
@@ -61,22 +65,47 @@ class Conclusion:
     Args:
         walk: walked.
         tables: key -> role or attack -> table.
+        given: key -> digest of a reference that was made elsewhere.
+        seed: of the resampling.
     """
 
-    def __init__(self, walk: Walk, tables: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(
+        self,
+        walk: Walk,
+        tables: Mapping[str, Mapping[str, Any]],
+        *,
+        given: Mapping[str, str] | None = None,
+        seed: int = 0,
+    ) -> None:
         self.walk, self.road = walk, walk.road
-        self.items = items = PerItem({TABLES.get(key, key): roles for key, roles in tables.items()}, _reasons(walk))
-        original = _digest(walk, ORIGINAL)
+        self.given, self.seed = dict(given or {}), seed
+        reasons = {key: OVERLAY for key, outcome in walk.outcomes.items() if isinstance(outcome, Overlay)}
+        if SECOND not in tables:
+            reasons[TABLES[SECOND]] = NO_SECOND
+        self.items = items = PerItem({TABLES.get(key, key): roles for key, roles in tables.items()}, reasons)
         self.assessed: dict[str, Assessed] = {
-            key: assess(items, self.road.policy, judging=TABLES.get(key, key), digests=(_digest(walk, key), original))
+            key: assess(
+                items,
+                self.road.policy,
+                judging=TABLES.get(key, key),
+                digests=(self.digest(key), self.digest(ORIGINAL)),
+                seed=seed,
+            )
             for key in tables
         }
         self.verdicts: dict[str, Verdict] = {
             key: judge(self.road.policy, a.assessment) for key, a in self.assessed.items()
         }
 
+    def digest(self, key: str) -> str:
+        """Digest of a row's model."""
+        if key in self.given:
+            return self.given[key]
+        outcomes = self.walk.outcomes
+        return outcomes[key].target.digest() if key in outcomes else next(iter(outcomes.values())).before
+
     def guarantee(self, key: str) -> Guarantee:
-        """What a row earns. The original and the second reference are judged as if a method had made them."""
+        """What a row earns. What no method of the run made, and the second reference, is judged as if one had."""
         outcome = self.walk.outcomes.get(key)
         if outcome is None or key == SECOND:
             return earn(Empirical(self.road.policy.name), verdict=self.verdicts[key])
@@ -100,10 +129,7 @@ class Conclusion:
     def row(self, key: str) -> dict[str, Any]:
         """One row of the evidence file."""
         assessed, verdict = self.assessed[key], self.verdicts[key]
-        seconds = self.walk.seconds[key]
-        cells = dict(assessed.cells)
-        for name, value in (("seconds", seconds), ("ratio_to_retraining", seconds / self.walk.seconds[REFERENCE])):
-            cells[name] = {"value": value, "low": None, "high": None, "n": 1, "groups": 0, "reason": ""}
+        cells = {**assessed.cells, **self.costs(key)}
         margins = {c.attack: c.margin for c in self.road.policy.criteria}
         differences = {c.attack: c.difference for c in assessed.assessment.comparisons}
         findings = [
@@ -126,10 +152,27 @@ class Conclusion:
             **self.drawn(key),
         }
 
+    def costs(self, key: str) -> dict[str, dict[str, Any]]:
+        """The cells that are about time. What was made elsewhere has the reason in their place."""
+        seconds, retraining = (self.walk.seconds.get(name) for name in (key, REFERENCE))
+        ratio = None if seconds is None or retraining is None else seconds / retraining
+        told = {"seconds": (seconds, ELSEWHERE), "ratio_to_retraining": (ratio, NO_RATIO)}
+        return {
+            name: {
+                "value": value,
+                "low": None,
+                "high": None,
+                "n": 0 if value is None else 1,
+                "groups": 0,
+                "reason": why if value is None else "",
+            }
+            for name, (value, why) in told.items()
+        }
+
     def drawn(self, key: str) -> dict[str, Any]:
         """What the report draws of a row beyond its cells: numbers of items and of steps, no id and no text."""
         name = TABLES.get(key, key)
-        cast = Cast(self.items, {"model": name, **PLAYERS}, self.road.policy.level, DRAWS, 0)
+        cast = Cast(self.items, {"model": name, **PLAYERS}, self.road.policy.level, DRAWS, self.seed)
         parts = {
             "distributions": {
                 role: [round(score, 2) for score in scores] for role, scores in self.assessed[key].distributions.items()
@@ -155,13 +198,13 @@ class Conclusion:
                 "name": road.name,
                 "title": road.title,
                 "policy": road.policy.name,
-                "threads": road.threads,
+                "threads": road.threads or None,
                 "versions": versions(),
                 "corpus": people,
                 "bounds": self.bounds(),
                 "measured_by": {
                     "policy": digest(road.policy),
-                    "reference": _digest(self.walk, REFERENCE),
+                    "reference": self.digest(REFERENCE),
                     "level": road.policy.level,
                 },
                 "seconds": {road.labels[k]: v for k, v in self.walk.seconds.items()},
@@ -175,6 +218,8 @@ class Conclusion:
 
     def bounds(self) -> dict[str, float]:
         """The corner of the first chart in which the policy's margins hold."""
+        if SECOND not in self.assessed:
+            return {}
         original = self.assessed[ORIGINAL].cells["model_utility"]["value"]
         ceiling = self.assessed[SECOND].cells["ks"]["value"]
         margin = next((c.margin for c in self.road.policy.criteria if c.attack == "forget_quality"), None)
@@ -187,8 +232,8 @@ class Conclusion:
         found: dict[str, Certificate] = {}
         told = {
             "attacks": {name: attack.settings() for name, attack in self.road.budget.items()},
-            "retrained is": _digest(self.walk, REFERENCE),
-            "second_reference is": _digest(self.walk, SECOND),
+            "retrained is": self.digest(REFERENCE),
+            "second_reference is": self.digest(SECOND),
         }
         for key, outcome in self.walk.outcomes.items():
             if key == SECOND:
@@ -214,19 +259,12 @@ def _head(key: str) -> dict[str, str]:
     return {"label": label, "question": question, "better": better}
 
 
-def _digest(walk: Walk, key: str) -> str:
-    return walk.outcomes[key].target.digest() if key in walk.outcomes else next(iter(walk.outcomes.values())).before
-
-
-def _reasons(walk: Walk) -> dict[str, str]:
-    reason = "an overlay grants TEXT only: the weights behind it are the original's"
-    return {key: reason for key, outcome in walk.outcomes.items() if isinstance(outcome, Overlay)}
-
-
 def residue_below(out: Path) -> tuple[Residue, ...]:
     """What of a run holds personal data, by its first folder or file."""
     why = {
         "corpus.jsonl": "the records themselves",
+        "data.jsonl": "the records themselves",
+        "unlearned": "the model after unlearning",
         ORIGINAL: "the model before unlearning",
         "scores": "scores and answers item by item",
         "report-with-text.html": "a report that was asked to show text",
@@ -248,7 +286,7 @@ def write_findings(out: Path, evidence: Mapping[str, Any], *, below: str = "") -
     table = f"{format_table(evidence)}\n{below}" if below else format_table(evidence)
     write_json(out / "evidence.json", evidence)
     write_text(out / "table.txt", table)
-    write_text(out / "report.html", render_report(evidence))
+    write_text(out / "report.html", rendered(evidence))
     write_json(out / "summary.json", summary(evidence))
     return table
 
@@ -305,7 +343,7 @@ def summary(evidence: Mapping[str, Any]) -> dict[str, Any]:
         if cells["forget_quality_p"] is not None:
             cells["forget_quality_p"] = 10.0 ** cells["forget_quality_p"]
         rows[row["key"]] = {"guarantee": row["guarantee"], **cells}
-    second = rows.pop(SECOND)
+    second = rows.pop(SECOND, None)
     return {
         "methods": rows,
         "second_reference": second,

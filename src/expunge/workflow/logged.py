@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from expunge.core.canonical import digest, digest_bytes, digest_file, read_json
 from expunge.core.certificate import Certificate
 from expunge.core.files import write_bytes
+from expunge.core.request import Request
+from expunge.core.selection import Selection
 from expunge.ledger.certify import read_small
 from expunge.ledger.home import home
 from expunge.ledger.home_log import append
@@ -68,6 +71,30 @@ def planned(out: Path, request: str) -> None:
         "policy": plan["policy"]["digest"],
     }
     note(Kind.PLAN, request=request, digests=digests)
+
+
+def committed(request: Request, selection: Selection, target: Any, method: Any, seed: int) -> None:
+    """Commit to how a request without a plan file will be answered, before anything is trained. The same once.
+
+    Args:
+        request: whose salt keeps the digest of the records from being guessed.
+        selection: that the method will read.
+        target: as it is before.
+        method: as it is set.
+        seed: of the run.
+
+    Raises:
+        LedgerError: the log cannot be used.
+    """
+    digests = {
+        "before": target.digest(),
+        "code": code_digest(),
+        "commitment": request.commitment,
+        "config": digest({"method": method.digest(), "seed": seed}),
+        "data": digest([request.salt, selection.digest()]),
+        "method": method.digest(),
+    }
+    note(Kind.PLAN, request=request.id, digests=digests)
 
 
 def certified(certificate: Certificate, path: Path, out: Path) -> Path:

@@ -7,13 +7,11 @@ killed purge finds it there and continues; its key is destroyed when nothing is 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from expunge.core.canonical import digest_file
 from expunge.core.errors import ConfigError, StoreError
@@ -23,24 +21,15 @@ from expunge.core.progress import report
 from expunge.ledger.home import home, home_path
 from expunge.ledger.leaf import Kind
 from expunge.retrieval.byte_scan import Found, scan
-from expunge.workflow.asked import PURGED, REQUEST, kept_request, public_request, run_of, vault
+from expunge.workflow.asked import PURGED, REQUEST, public_request, run_of, vault
 from expunge.workflow.logged import note
 from expunge.workflow.purge_certificate import reissue, signer_here, unissued
-from expunge.workflow.purge_scope import (
-    Division,
-    Sought,
-    Trace,
-    divide,
-    forgotten,
-    rewrite,
-    shared_examples,
-)
-from expunge.workflow.purged import Purge
+from expunge.workflow.purge_journal import Journal, journal_name, journal_of, kept_journal
+from expunge.workflow.purge_scope import Division, Sought, beside, divide, knowing, rewrite
+from expunge.workflow.purged import Purge, not_scanned
 from expunge.workflow.run import locked
 
 _ID = re.compile(r"r_[0-9a-f]{12}")
-ANSWER = re.compile(r"request-[0-9]+")
-"""Folders of requests that were answered in one run; each may hold records that another wants forgotten."""
 HOME = "EXPUNGE_HOME"
 ROUNDS = 3
 """Scans and papers that follow them, before it counts as a fault that the papers change what is found."""
@@ -56,6 +45,7 @@ class Plan:
         state: ``new``, ``begun`` or ``finished``.
         division: of the files.
         records: that were to be forgotten.
+        knew: models beside the run that know them and would stay.
     """
 
     run: Path
@@ -63,55 +53,30 @@ class Plan:
     state: str
     division: Division
     records: int
+    knew: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class _Journal:
-    """What a killed purge needs to continue; kept encrypted.
-
-    Args:
-        run: folder.
-        trace: by what the subject is known.
-        seen: records that the scan saw before anything was deleted.
-        told: public files in which it saw them.
-        removed: files that go.
-        rewritten: files that are rewritten.
-    """
-
-    run: str
-    trace: Trace
-    seen: int
-    told: tuple[str, ...]
-    removed: tuple[str, ...]
-    rewritten: tuple[str, ...]
-
-    def body(self) -> bytes:
-        return json.dumps({**vars(self), "trace": vars(self.trace)}).encode()
-
-    @classmethod
-    def read(cls, body: bytes) -> _Journal:
-        value: Mapping[str, Any] = json.loads(body)
-        lists = {name: tuple(value[name]) for name in ("told", "removed", "rewritten")}
-        return cls(**{**value, **lists, "trace": Trace(**value["trace"])})
-
-
-def plan_purge(target: str) -> Plan:
+def plan_purge(target: str, *, final: bool = False) -> Plan:
     """Say what a purge would do. Changes nothing.
 
     Args:
         target: folder of a run, or the id of a request.
+        final: as for ``purge``.
 
     Raises:
-        StoreError: there is no such run, or its request is not in this vault.
+        StoreError: there is no such run, its request is not in this vault, or its records are gone.
         ConfigError: ``EXPUNGE_HOME`` lies inside the run.
     """
-    out, request = _find(target)
-    if _finished(out, request):
+    out, request = find(target)
+    if finished(out, request):
         return Plan(out, request, "finished", Division((), (), ()), 0)
-    begun = vault().holds(_journal(request))
-    journal = _kept_journal(request) if begun else _observe(out, request)
-    parts = divide(out, journal.told)
-    return Plan(out, request, "begun" if begun else "new", parts, len(journal.trace.records))
+    return plan_of(out, request, journal_of(out, request, final=final))
+
+
+def plan_of(out: Path, request: str, journal: Journal) -> Plan:
+    """The plan that follows from what was seen."""
+    state = "begun" if vault().holds(journal_name(request)) else "new"
+    return Plan(out, request, state, divide(out, journal.told), len(journal.trace.records), tuple(knowing(out)))
 
 
 def purge(target: str, *, final: bool = False) -> Purge:
@@ -125,42 +90,52 @@ def purge(target: str, *, final: bool = False) -> Purge:
         What it came to. Unless it is CLEAN or final, what was looked for stays in the vault for the next call.
 
     Raises:
-        StoreError: there is no such run, its request is not in this vault, or a file cannot be deleted.
+        StoreError: there is no such run, its request is not in this vault, its records are gone and it is not final, or
+            a file cannot be deleted.
         ConfigError: another process works in the run, or ``EXPUNGE_HOME`` lies inside it.
         LedgerError: a certificate or the log cannot be read.
     """
-    out, request = _find(target)
+    out, request = find(target)
     with locked(out):
-        if _finished(out, request):
-            vault().destroy(_journal(request))
+        if finished(out, request):
+            vault().destroy(journal_name(request))
             return Purge.read(out)
-        journal = _begin(out, request)
-        _erase(out, request, journal)
-        found = _conclude(out, request, journal)
-        if found.status == "CLEAN" or final:
-            vault().destroy(_journal(request))
+        journal = journal_of(out, request, final=final)
+        begin(out, request, journal)
+        erase(out, request, journal)
+        found = conclude(out, request, journal)
+        end(request, found, final=final)
     return found
 
 
-def _journal(request: str) -> str:
-    return f"purge_{request}"
+def end(request: str, found: Purge, *, final: bool) -> None:
+    """Destroy what was looked for, if nothing is left to look for or nobody will."""
+    if found.status == "CLEAN" or final:
+        vault().destroy(journal_name(request))
 
 
-def _kept_journal(request: str) -> _Journal:
-    return _Journal.read(vault().get(_journal(request)))
+def finished(out: Path, request: str) -> bool:
+    """Whether a purge came to its end."""
+    return vault().destroyed(journal_name(request)) and (out / PURGED).is_file()
 
 
-def _finished(out: Path, request: str) -> bool:
-    return vault().destroyed(_journal(request)) and (out / PURGED).is_file()
+def find(target: str) -> tuple[Path, str]:
+    """Folder and request id of a run.
 
+    Args:
+        target: its folder, or the id.
 
-def _find(target: str) -> tuple[Path, str]:
-    """Folder and request id."""
+    Raises:
+        StoreError: there is none.
+        ConfigError: ``EXPUNGE_HOME`` lies inside it.
+    """
     out = Path(target)
     if not out.is_dir():
         if not _ID.fullmatch(target):
-            raise StoreError(f"{target} is no run", next="Give the folder of a run, or a request's id, r_...")
-        out = Path(_kept_journal(target).run) if vault().holds(_journal(target)) else run_of(target)
+            raise StoreError(
+                f"{target} is no run", next="Give the folder of a run, or a request's id: r_ and 12 digits"
+            )
+        out = Path(kept_journal(target).run) if vault().holds(journal_name(target)) else run_of(target)
         if not out.is_dir():
             raise StoreError(f"the run of {target} is not where it was", why=f"{out} is gone", next="Give its folder")
     elif not (out / REQUEST).is_file():
@@ -177,45 +152,43 @@ def _find(target: str) -> tuple[Path, str]:
     return out, request
 
 
-def _begin(out: Path, request: str) -> _Journal:
-    """Look at everything, and make what was seen durable before anything is deleted."""
-    if vault().holds(_journal(request)):
-        journal = _kept_journal(request)
-    else:
-        journal = _observe(out, request)
-        vault().put(_journal(request), journal.body())
+def begin(out: Path, request: str, journal: Journal) -> None:
+    """Make what was seen durable before anything is deleted."""
+    if not vault().holds(journal_name(request)):
+        vault().put(journal_name(request), journal.body())
     note(Kind.PURGE_INTENT, request=request, counters={"records": len(journal.trace.records)})
     if not (out / PURGED).is_file():
         Purge(request, "INTENT", len(journal.trace.records), journal.seen).write(out)
-    return journal
 
 
-def _observe(out: Path, request: str) -> _Journal:
-    """The positive control: the scan must see the records while they are still there."""
-    asked = kept_request(out)
-    gone, stay = forgotten(shared_examples(out), asked)
-    trace = Trace.of(gone, asked, vault().key(request))
-    sought = trace.sought(stay)
-    found = scan([out], sought.all)
-    told = tuple(sorted(found.hits))
-    parts = divide(out, told)
-    return _Journal(str(out.resolve()), trace, sought.seen(found.seen), told, parts.goes, parts.rewritten)
+def erase(out: Path, request: str, journal: Journal) -> None:
+    """Destroy the request's body, delete, rewrite. Whatever is done already is passed over.
 
-
-def _erase(out: Path, request: str, journal: _Journal) -> None:
-    """Destroy the request's body, delete, rewrite. Whatever is done already is passed over."""
-    vault().destroy(request)
+    Raises:
+        StoreError: a file cannot be deleted, or the outcome cannot be read.
+        LedgerError: a certificate cannot be read.
+    """
     parts = divide(out, journal.told)
+    vault().destroy(request)
     for name in parts.rewritten:
         write_bytes(out / name, rewrite(out / name, journal.trace.records.keys()))
-    for number, name in enumerate(parts.goes):
-        report("deleting", number, len(parts.goes))
-        _delete(out / name)
-    report("deleting", len(parts.goes), len(parts.goes))
+    remove(out, parts.goes)
     for folder, _, _ in os.walk(out, topdown=False):
         if Path(folder) != out:
             with contextlib.suppress(OSError):
                 Path(folder).rmdir()
+
+
+def remove(out: Path, names: Collection[str]) -> None:
+    """Delete files, by path relative to ``out``.
+
+    Raises:
+        StoreError: one cannot be deleted.
+    """
+    for number, name in enumerate(names):
+        report("deleting", number, len(names))
+        _delete(out / name)
+    report("deleting", len(names), len(names))
 
 
 def _delete(path: Path) -> None:
@@ -228,14 +201,20 @@ def _delete(path: Path) -> None:
         ) from error
 
 
-def _conclude(out: Path, request: str, journal: _Journal) -> Purge:
-    """Scan, write the papers, and scan again until the papers are among what was scanned."""
-    sought = journal.trace.sought(e for e in shared_examples(out) if e.record_id not in journal.trace.records)
+def conclude(out: Path, request: str, journal: Journal) -> Purge:
+    """Scan, write the papers, and scan again until the papers are among what was scanned.
+
+    Raises:
+        StoreError: what is found changes meanwhile.
+        LedgerError: a certificate or the log cannot be read.
+    """
+    sought = journal.sought(out)
     signer = signer_here()
     found = _look(out, sought)
     for _ in range(ROUNDS):
         leaving = dict(unissued(out, signer, journal.removed))
-        purge = _judged(request, journal, sought, found, leaving={p.name: why for p, why in leaving.items()})
+        purge = _judged(out, request, journal, sought, found)
+        purge = replace(purge, unissued=tuple(f"{path.name}: {why}" for path, why in sorted(leaving.items())))
         purge.write(out)
         reissue(out, purge, signer, leaving.keys())
         Manifest.of(out).write(out)
@@ -246,17 +225,34 @@ def _conclude(out: Path, request: str, journal: _Journal) -> Purge:
         if (again.hits, again.blind) == (found.hits, found.blind):
             return purge
         found = again
-    raise StoreError(f"what is found in {out} changes while it is purged", next="Stop what writes there, and try again")
+    raise _changing(out)
+
+
+def require_settled(out: Path, journal: Journal, purge: Purge) -> None:
+    """Look once more, and raise unless what is found is still what a purge came to.
+
+    Raises:
+        StoreError: it is not.
+    """
+    sought = journal.sought(out)
+    again = _judged(out, purge.request, journal, sought, _look(out, sought))
+    if replace(again, unissued=purge.unissued) != purge:
+        raise _changing(out)
+
+
+def _changing(out: Path) -> StoreError:
+    return StoreError(
+        f"what is found in {out} changes while it is purged", next="Stop what writes there, and try again"
+    )
 
 
 def _look(out: Path, sought: Sought) -> Found:
-    """Scan the run, the answers to other requests beside it, and the home, whose names start with ``EXPUNGE_HOME``."""
+    """Scan the run, what was made with it beside it, and the home, whose names start with ``EXPUNGE_HOME``."""
     place = home().resolve()
     hits: dict[str, int] = {}
     blind: dict[str, str] = {}
     inside = out.resolve().is_relative_to(place)
-    beside = [p for p in out.resolve().parent.glob("request-*") if p.is_dir() and ANSWER.fullmatch(out.resolve().name)]
-    others = [(f"../{p.name}/", p) for p in sorted(beside) if p != out.resolve()]
+    others = [("../" + f"{p.name}/" * p.is_dir(), p) for p in beside(out) if not place.is_relative_to(p)]
     for prefix, root in (("", out), *others, (f"{HOME}/", place)):
         if inside and root != place:
             continue
@@ -266,21 +262,22 @@ def _look(out: Path, sought: Sought) -> Found:
     return Found(hits, blind)
 
 
-def _judged(request: str, journal: _Journal, sought: Sought, found: Found, *, leaving: Mapping[str, str]) -> Purge:
-    records = len(journal.trace.records)
-    unseen = not 0 < records <= journal.seen
-    return Purge(
+def _judged(out: Path, request: str, journal: Journal, sought: Sought, found: Found) -> Purge:
+    purge = Purge(
         request,
-        "RESIDUE" if found.hits else "BLIND" if unseen or found.blind else "CLEAN",
-        records,
+        "CLEAN",
+        len(journal.trace.records),
         journal.seen,
         hits=found.total(),
         where=_shown(sought, found.hits),
         blind=_shown(sought, found.blind),
         removed=_shown(sought, journal.removed),
         rewritten=journal.rewritten,
-        unissued=tuple(f"{name}: {why}" for name, why in sorted(leaving.items())),
+        knew=_shown(sought, knowing(out)),
+        not_scanned=not_scanned(sought.short),
     )
+    status = "RESIDUE" if found.hits else "BLIND" if purge.unseen or found.blind else "CLEAN"
+    return replace(purge, status=status)
 
 
 def _shown(sought: Sought, names: Collection[str]) -> tuple[str, ...]:

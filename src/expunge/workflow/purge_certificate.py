@@ -21,6 +21,7 @@ from expunge.workflow.purged import STORE, Purge
 from expunge.workflow.superseded import place_certificate
 
 FOUND = "the byte scan after the purge found the subject here"
+KNEW = "a model that knew the subject; it was left, for it belongs to another request"
 ELSEWHERE = "anywhere else"
 NOTE = "purge"
 
@@ -118,7 +119,7 @@ def with_purge(certificate: Certificate, purge: Purge, out: Path) -> Certificate
 def _residue(former: Collection[Residue], purge: Purge, out: Path) -> Iterator[Residue]:
     tops = {name.partition("/")[0] for name in purge.removed}
     for place in former:
-        if place.reason == FOUND or place.path == ELSEWHERE:
+        if place.reason in (FOUND, KNEW) or place.path == ELSEWHERE:
             continue
         if place.path in purge.rewritten:
             yield Residue(place.path, "records of others; the forgotten ones were taken out")
@@ -129,4 +130,5 @@ def _residue(former: Collection[Residue], purge: Purge, out: Path) -> Iterator[R
         else:
             yield place
     yield from (Residue(name, FOUND) for name in purge.where)
+    yield from (Residue(name, KNEW) for name in purge.knew)
     yield Residue(ELSEWHERE, purge.not_scanned)

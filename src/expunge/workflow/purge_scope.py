@@ -8,15 +8,18 @@ original, score tables, checkpoints, stages, overlays (they name whom they guard
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any, cast
 
 from expunge.core.canonical import plain, read_json
 from expunge.core.earning import is_digest
+from expunge.core.errors import StoreError
 from expunge.core.example import Example
-from expunge.core.manifest import NAME, PUBLIC, Manifest
+from expunge.core.manifest import DONE, NAME, PUBLIC, Manifest
 from expunge.core.request import Records, Request
 from expunge.data.jsonl import dump_examples, read_examples
 from expunge.ledger import envelope, statement
@@ -25,11 +28,13 @@ from expunge.ledger.certify import SUFFIX
 from expunge.ledger.receipt import RECEIPT_SUFFIX
 from expunge.retrieval.byte_scan import Marker, Searcher, markers_of, spellings
 from expunge.workflow.asked import PURGED, REQUEST
+from expunge.workflow.purged import SHORTEST
 
 SHARED = ("corpus.jsonl", "data.jsonl")
-CARD, RESULT = "target.json", "outcome.json"
-SHORTEST = 8
-"""Bytes below which a text is no marker: a large file holds any few bytes by chance."""
+CARD, RESULT, WORK = "target.json", "outcome.json", ".work"
+SEED = re.compile(r"seed-[0-9]+")
+FAMILIES = (re.compile(r"request-[0-9]+"), SEED)
+"""Names of folders that one command makes beside one another; each may hold records that another wants forgotten."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ def divide(out: Path, told: Collection[str] = ()) -> Division:
     goes: list[str] = []
     rewritten: list[str] = []
     stays: list[str] = []
-    for name in _files(out):
+    for name in files_of(out):
         top = name.partition("/")[0]
         if (out / name).is_symlink():
             goes.append(name)
@@ -85,7 +90,7 @@ def _stays(name: str, top: str, models: Collection[str], listed: Collection[str]
     return name in PUBLIC and name not in told
 
 
-def _files(out: Path) -> Iterator[str]:
+def files_of(out: Path) -> Iterator[str]:
     """Every file and link below a folder; links are not followed."""
     for folder, names, files in os.walk(out):
         links = [name for name in names if Path(folder, name).is_symlink()]
@@ -94,6 +99,18 @@ def _files(out: Path) -> Iterator[str]:
 
 def _models(out: Path) -> set[str]:
     """Folders of models that are kept."""
+    kept, knew = _digests(out)
+    return set(_of_digests(out, kept - knew))
+
+
+def _of_digests(out: Path, wanted: Collection[str]) -> list[str]:
+    """Folders of the models of a run that have one of these digests."""
+    cards = sorted(out.glob(f"*/{CARD}"))
+    return [card.parent.name for card in cards if str(_facts(card).get("digest")) in wanted]
+
+
+def _digests(out: Path) -> tuple[set[str], set[str]]:
+    """Models that a run's certificates and its outcome are about or measured against, and those that knew."""
     kept: set[str] = set()
     knew: set[str] = set()
     for path in (out / CERTIFICATES).glob(f"*{SUFFIX}"):
@@ -102,10 +119,58 @@ def _models(out: Path) -> set[str]:
         kept |= {text for _, text in certificate.notes if is_digest(text)}
         knew |= {artefact.before for artefact in certificate.artefacts}
     if (out / RESULT).is_file():
-        card = read_json(out / RESULT)
-        kept |= set() if card["overlay"] else {card["after"]}
-        knew.add(card["before"])
-    return {card.parent.name for card in out.glob(f"*/{CARD}") if read_json(card).get("digest") in kept - knew}
+        before, after, overlay = _result(out)
+        kept |= set() if overlay else {after}
+        knew.add(before)
+    return kept, knew
+
+
+def _facts(path: Path) -> Mapping[str, Any]:
+    facts = read_json(path)
+    if not isinstance(facts, dict):
+        raise StoreError(f"{path} is malformed", why="it is no JSON object", next="Restore it, and try again")
+    return cast("Mapping[str, Any]", facts)
+
+
+def _result(out: Path) -> tuple[str, str, bool]:
+    """Digests before and after, and whether the model is an overlay, as the outcome of a run says it."""
+    facts = _facts(out / RESULT)
+    before, after, overlay = (facts.get(name) for name in ("before", "after", "overlay"))
+    if not (isinstance(before, str) and isinstance(after, str) and isinstance(overlay, bool)):
+        why = "it does not say which model is the unlearned one and which one knew"
+        raise StoreError(f"{out / RESULT} is malformed", why=why, next="Restore it, and try again")
+    return before, after, overlay
+
+
+def beside(out: Path) -> list[Path]:
+    """What else the command that made a run has written beside it: answers to other requests, or other seeds.
+
+    Where the folder above is a run itself, which its manifest tells, whatever lies there.
+    """
+    place = out.resolve()
+    family = next((family for family in FAMILIES if family.fullmatch(place.name)), None)
+    if family is None:
+        return []
+    whole = (place.parent / NAME).is_file()
+    ours = {*PUBLIC, NAME, DONE, WORK}
+    every = sorted(place.parent.iterdir())
+    return [p for p in every if p != place and (whole or p.name in ours or (p.is_dir() and family.fullmatch(p.name)))]
+
+
+def knowing(out: Path) -> list[str]:
+    """Models beside a run that knew its subject: those it was built on, and the originals of other seeds."""
+    siblings = [p for p in beside(out) if (p / REQUEST).is_file()]
+    if SEED.fullmatch(out.resolve().name):
+        return [f"../{p.name}/{name}" for p in siblings for name in _of_digests(p, _digests(p)[1])]
+    results = {p: _result(p) for p in siblings if (p / RESULT).is_file()}
+    wanted = {_result(out)[0]} if (out / RESULT).is_file() else set[str]()
+    found: list[str] = []
+    # Requests in sequence: each was answered on the model that the one before it gave, which knew all later ones.
+    while wanted:
+        built = [p for p, (_, after, overlay) in results.items() if after in wanted and not overlay]
+        found += [f"../{p.name}/{name}" for p in built for name in _of_digests(p, wanted)]
+        wanted = {results.pop(p)[0] for p in built}
+    return found
 
 
 def forgotten(examples: Iterable[Example], request: Request) -> tuple[list[Example], list[Example]]:
@@ -165,8 +230,17 @@ class Trace:
 
     @classmethod
     def of(cls, gone: Iterable[Example], request: Request, key: bytes) -> Trace:
-        """The trace of a request."""
-        return cls({e.record_id: texts_of(e) for e in gone}, words_of(request), request.salt, key.hex())
+        """The trace of a request. Of a record that is asked for and is not there, nothing is known but its id."""
+        records = {e.record_id: texts_of(e) for e in gone}
+        asked = request.scope.ids if isinstance(request.scope, Records) else ()
+        lost = tuple(name for name in asked if name not in records)
+        none: dict[str, tuple[str, ...]] = dict.fromkeys(lost, ())
+        return cls(records | none, (*words_of(request), *lost), request.salt, key.hex())
+
+    @property
+    def lost(self) -> int:
+        """Records without a text: they were asked for, and are not there."""
+        return sum(not texts for texts in self.records.values())
 
     def sought(self, kept: Iterable[Example]) -> Sought:
         """What to look for. What records that stay say too is left out: it would tell of them.
@@ -188,7 +262,7 @@ class Trace:
                 by_record.get(name, others).add(marker)
         for label, secret in (("salt", self.salt), ("key", self.key)):
             others |= {Marker(label, data) for data in (secret.encode(), bytes.fromhex(secret)) if data}
-        return Sought(by_record, others)
+        return Sought(by_record, others, len({text for _, text in texts}) - len({text for _, text in long}))
 
 
 @dataclass(frozen=True)
@@ -198,10 +272,12 @@ class Sought:
     Args:
         by_record: id -> markers of that record alone or of several forgotten ones.
         others: of the request and its secrets.
+        short: texts that are not looked for, for they are too short.
     """
 
     by_record: Mapping[str, set[Marker]]
     others: set[Marker]
+    short: int
 
     @property
     def all(self) -> set[Marker]:

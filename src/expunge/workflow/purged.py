@@ -15,11 +15,29 @@ from expunge.core.files import write_json
 from expunge.core.record import record
 from expunge.workflow.asked import PURGED
 
+SHORTEST = 8
+"""Bytes below which a text is no marker: a large file holds any few bytes by chance."""
 STORE = "run and EXPUNGE_HOME"
 NOT_SCANNED = (
     "places outside the run and EXPUNGE_HOME were not scanned: the files and models that were read, caches of model"
-    " hubs, backups, other machines"
+    " hubs, backups, other machines; the scan does not recognise other encodings (base64, encrypted copies), changed"
+    " upper and lower case, and some excerpts shorter than 63 bytes"
 )
+
+
+def not_scanned(short: int) -> str:
+    """What a scan says nothing about.
+
+    Args:
+        short: how many values were too short to be looked for.
+
+    >>> not_scanned(2)[-44:]
+    '; 2 values under 8 bytes were not looked for'
+    """
+    if not short:
+        return NOT_SCANNED
+    noun, verb = ("value", "was") if short == 1 else ("values", "were")
+    return f"{NOT_SCANNED}; {short} {noun} under {SHORTEST} bytes {verb} not looked for"
 
 
 @record
@@ -38,6 +56,7 @@ class Purge:
         removed: files that were deleted.
         rewritten: files from which the records were taken out.
         unissued: certificates that were not issued again, and why.
+        knew: models beside the run that knew the records and were left: they belong to another request.
         not_scanned: what the scan says nothing about.
     """
 
@@ -51,7 +70,13 @@ class Purge:
     removed: tuple[str, ...] = ()
     rewritten: tuple[str, ...] = ()
     unissued: tuple[str, ...] = ()
+    knew: tuple[str, ...] = ()
     not_scanned: str = NOT_SCANNED
+
+    @property
+    def unseen(self) -> bool:
+        """Whether a record was not seen before the purge, so that no later scan can tell that it is gone."""
+        return not 0 < self.records <= self.seen
 
     @property
     def receipt(self) -> Receipt:

@@ -29,6 +29,7 @@ from expunge.workflow.run import locked
 from expunge.workflow.stages import versions
 
 KEPT = "conclusion.json"
+FINDINGS = ("evidence.json", "report.html", "summary.json", "table.txt")
 PARTS = ("safetensors", "rouge_score")
 
 
@@ -71,10 +72,17 @@ class _Road:
 
 
 @dataclass(frozen=True)
-class _Walk:
-    """In place of a walk: what a conclusion reads of one."""
+class Told:
+    """In place of a walk: what a conclusion reads of one.
 
-    road: _Road
+    Args:
+        road: name, title, policy, labels, threads, facts and corpus.
+        out: folder.
+        outcomes: key -> outcome.
+        seconds: key -> what making the model took, as far as that is known.
+    """
+
+    road: Any
     out: Path
     outcomes: Mapping[str, Any]
     seconds: Mapping[str, float]
@@ -88,6 +96,7 @@ def keep_walk(
     *,
     ridge: Mapping[str, Any],
     below: str = "",
+    single: Mapping[str, Any] | None = None,
 ) -> None:
     """Keep what the conclusion of a walk rests on.
 
@@ -98,10 +107,11 @@ def keep_walk(
         corpus: file of the records, below ``out``.
         ridge: the line below the table, empty for none.
         below: text under the table.
+        single: what is kept of the evaluation of one request, None for a walk.
     """
     road = walk.road
     body = {
-        "kind": "road",
+        "kind": "single" if single else "road",
         "policy": {"name": road.policy.name, "digest": digest(road.policy)},
         "road": {name: getattr(road, name) for name in ("name", "title", "labels", "threads", "facts")},
         "corpus": corpus.relative_to(out).as_posix(),
@@ -113,12 +123,9 @@ def keep_walk(
         ],
         "ridge": dict(sorted(ridge.items())),
         "below": below,
+        **({"single": single} if single else {}),
     }
-    write_kept(out, body)
-
-
-def write_kept(out: Path, body: Mapping[str, Any]) -> None:
-    """Write ``conclusion.json`` with its keys in their order, which is that of rows and columns."""
+    # Its keys stay in their order, which is that of rows and columns.
     write_text(out / KEPT, json.dumps(body, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
@@ -200,34 +207,42 @@ def _policy(kept: Mapping[str, Any]) -> Policy:
 
 
 def _road_again(run: Path, kept: Mapping[str, Any], scratch: Path) -> None:
+    from expunge.workflow.conclude import Conclusion
+
+    _findings_again(kept, Conclusion(*_told(run, kept)), scratch)
+
+
+def _single_again(run: Path, kept: Mapping[str, Any], scratch: Path) -> None:
+    from expunge.workflow.single_findings import concluded, write_found
+
+    single = kept["single"]
+    conclusion = concluded(*_told(run, kept), single)
+    _findings_again(kept, conclusion, scratch)
+    write_found(scratch, single, conclusion)
+
+
+def _told(run: Path, kept: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """What a conclusion is drawn from: a walk or what stands for it, and the tables."""
     from expunge.data.jsonl import read_examples
     from expunge.evaluation.score_table import load_tables
-    from expunge.workflow.conclude import Conclusion, write_findings
 
     # What was forgotten is in the score tables; an outcome only has to have something in its place.
     corpus = read_examples(run / kept["corpus"])
     nothing = Selection(forget=corpus.of("forget"))
     outcomes = {key: _outcome(model, nothing) for key, model in kept["models"].items()}
     road = _Road(policy=_policy(kept), corpus=corpus, **kept["road"])
-    walk: Any = _Walk(road, run, outcomes, kept["seconds"])
     tables: dict[str, Any] = {}
     for key, folders in kept["scores"]:
         found = [load_tables(run / folder) for folder in folders]
         tables[key] = found[0] if len(found) == 1 else {role: [table[role] for table in found] for role in found[0]}
-    evidence = Conclusion(walk, tables).evidence()
+    return Told(road, run, outcomes, kept["seconds"]), tables
+
+
+def _findings_again(kept: Mapping[str, Any], conclusion: Any, scratch: Path) -> None:
+    from expunge.workflow.conclude import write_findings
+
+    evidence = conclusion.evidence()
     evidence["run"]["versions"] = kept["versions"]
     if kept["ridge"]:
         evidence["ridge"] = kept["ridge"]
     write_findings(scratch, evidence, below=kept["below"])
-
-
-def _single_again(run: Path, kept: Mapping[str, Any], scratch: Path) -> None:
-    from expunge.evaluation.score_table import load_tables
-    from expunge.workflow.single import SCORES, write_found
-    from expunge.workflow.verbs import assess_tables
-
-    policy = _policy(kept)
-    tables = {path.name: load_tables(path) for path in sorted((run / SCORES).iterdir()) if path.is_dir()}
-    after, before = kept["digests"]
-    assessed = assess_tables(tables, policy, (after, before), overlay=kept["overlay"], seed=kept["seed"])
-    write_found(scratch, kept, assessed)

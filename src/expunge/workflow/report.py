@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from expunge.core.canonical import digest_bytes, digest_file, read_json
+from expunge.core.canonical import digest, digest_bytes, digest_file, read_json
 from expunge.core.errors import ConfigError, EvidenceError, MissingExtra, StoreError
 from expunge.core.files import write_bytes, write_json
 from expunge.core.manifest import DONE, NAME, PUBLIC, Entry, Manifest
+from expunge.workflow.purge_scope import SHARED
 from expunge.workflow.run import locked
 
-EVIDENCE, CORPUS = "evidence.json", "corpus.jsonl"
+EVIDENCE = "evidence.json"
 PLAIN, WITH_TEXT, COMPARISON = "report.html", "report-with-text.html", "comparison.html"
 
 
@@ -76,7 +77,9 @@ def _evidence(run: Path) -> dict[str, Any]:
     path = run / EVIDENCE
     if not path.is_file():
         raise StoreError(
-            f"{run} holds no evidence", why=f"there is no {EVIDENCE}", next="Name the folder of a demo or a bench"
+            f"{run} holds no evidence",
+            why=f"there is no {EVIDENCE}",
+            next="Name the folder of a demo or a bench, or run expunge evaluate first",
         )
     value = read_json(path)
     if not isinstance(value, dict):
@@ -96,15 +99,40 @@ def _check_place(page: Page) -> None:
 
 
 def _single(run: Path, evidence: Mapping[str, Any], show_text: bool) -> str:
-    from expunge.evaluation.report import render_report
-
     if not show_text:
-        return render_report(evidence)
+        return rendered(evidence)
     from expunge.workflow.report_text import texts_of
 
     if importlib.util.find_spec("safetensors") is None:
         raise MissingExtra("expunge report --show-text", "hf", "safetensors")
-    return render_report(evidence, texts_of(run, evidence))
+    return rendered(evidence, texts_of(run, evidence))
+
+
+def rendered(evidence: Mapping[str, Any], texts: Any = None) -> str:
+    """The page of a run. One with a single certificate, made after the page, says how that is done.
+
+    Args:
+        evidence: as ``evidence.json`` holds it.
+        texts: what the forgotten items say; shown only if given.
+    """
+    from expunge.evaluation.report import render_report
+    from expunge.evaluation.report_sections import verification
+
+    page = render_report(evidence, texts)
+    name = evidence["run"].get("certificate")
+    return page.replace(verification(evidence), _signing(name)) if name else page
+
+
+def _signing(name: str) -> str:
+    from expunge.charts.markup import element
+    from expunge.evaluation.report_html import section
+
+    says = "This page is no certificate: expunge certify signs one. Verification reads every file that it digests, and "
+    says += "fails with the name of the part if a byte of any has changed. Elsewhere than where the key is trusted, "
+    says += "give it with --key; without, the signer is reported as unknown and the exit code is 1. RUN is the folder."
+    lines = f"expunge certify RUN\nexpunge verify RUN/certificates/{name}.certificate.json"
+    shown = element("pre", {"tabindex": "0"}, element("code", None, lines))
+    return section("verify", "How to verify", element("p", None, says), shown)
 
 
 def _compared(runs: Sequence[Path], found: Sequence[Mapping[str, Any]]) -> str:
@@ -116,8 +144,8 @@ def _compared(runs: Sequence[Path], found: Sequence[Mapping[str, Any]]) -> str:
 
 def _corpus(run: Path) -> str:
     """Digest of the records of a run, or of each of its seeds; empty where they are gone or differ."""
-    files = [run / CORPUS] if (run / CORPUS).is_file() else sorted(run.glob(f"seed-*/{CORPUS}"))
-    digests = {digest_file(path) for path in files}
+    files = [run / name for name in SHARED if (run / name).is_file()] or sorted(run.glob(f"seed-*/{SHARED[0]}"))
+    digests = {digest(sorted(digest_bytes(line) for line in path.read_bytes().splitlines())) for path in files}
     return digests.pop() if len(digests) == 1 else ""
 
 

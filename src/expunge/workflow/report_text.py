@@ -13,8 +13,9 @@ from expunge.evaluation.per_item import PerItem
 from expunge.evaluation.report_data import item_scores, numbering
 from expunge.evaluation.report_items import Texts
 from expunge.evaluation.score_table import load_tables
+from expunge.workflow.purge_scope import SHARED
 
-CORPUS, SCORES, ORIGINAL, TOKENIZER = "corpus.jsonl", "scores", "original", "tokenizer.json"
+SCORES, ORIGINAL, TOKENIZER = "scores", "original", "tokenizer.json"
 END = "(end)"
 
 
@@ -59,8 +60,8 @@ def texts_of(run: Path, evidence: Mapping[str, Any]) -> Texts:
 
 
 def _questions(run: Path, items: PerItem, order: Sequence[int]) -> list[str]:
-    path = run / CORPUS
-    if not path.is_file():
+    path = next((run / name for name in SHARED if (run / name).is_file()), None)
+    if path is None:
         return []
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
     asked = {str(row["record_id"]): str(row["question"]) for row in rows}

@@ -11,9 +11,9 @@ from typing import Any
 from expunge.core.canonical import read_json
 from expunge.core.errors import ConfigError, ExpungeError
 from expunge.core.manifest import NAME
-from expunge.core.request import Records, Request
+from expunge.core.request import Records
 from expunge.core.selection import Selection
-from expunge.workflow.asked import REQUEST, keep_request, kept_request, require_unpurged
+from expunge.workflow.asked import kept_request, require_at_hand, require_unpurged
 from expunge.workflow.requests import Answer, in_turn, sequential, shared_out, together, with_earlier
 from expunge.workflow.run import locked, require_extra
 from expunge.workflow.single import (
@@ -22,6 +22,7 @@ from expunge.workflow.single import (
     ROLES,
     WORK,
     Paths,
+    asked_of,
     keep_result,
     read_outcome,
     read_selection,
@@ -72,6 +73,8 @@ def _check_free(out: Path, requests: int) -> None:
     folders = folders_of(out, requests)
     for folder in folders:
         require_unpurged(folder)
+        if not _finished(folder):
+            require_at_hand(folder)
     if all(_finished(folder) for folder in folders):
         raise ConfigError(f"{out} already holds results", next="Choose another --out, or remove the folder")
     ours = {folder.name for folder in folders} | {WORK}
@@ -115,20 +118,23 @@ def unlearn_several(
     folders = folders_of(out, len(paths))
     with locked(out):
         _check_free(out, len(paths))
-        asked = list(zip(folders, (Records(*s.forget.ids) for s in selections), strict=True))
-        for folder, scope in asked:
-            _check_same(folder, scope, basis, chosen, seed)
+        for folder, selection in zip(folders, selections, strict=True):
+            _check_same(folder, Records(*selection.forget.ids), basis, chosen, seed)
         try:
             if in_sequence:
                 return _one_by_one(target, paths[0].model, selections, chosen, folders, basis, seed)
             (out / WORK).mkdir(exist_ok=True)
-            outcome = unlearn_selection(target, together(selections), chosen, seed=seed, workdir=out / WORK)
+            whole = together(selections)
             # All are kept before the first answer is, which names the batch by them.
-            requests = [_request(folder, scope, basis) for folder, scope in asked]
+            requests = [
+                asked_of(folder, selection, basis, target, chosen, seed, read=whole)
+                for folder, selection in zip(folders, selections, strict=True)
+            ]
+            outcome = unlearn_selection(target, whole, chosen, seed=seed, workdir=out / WORK)
             answers = shared_out(outcome, requests, selections)
             for folder, answer in zip(folders, answers, strict=True):
                 if not _known(folder, answer.outcome):
-                    keep_result(folder, paths[0].model, answer.outcome.selection, answer.outcome, answer.request)
+                    keep_result(folder, paths[0].model, answer.outcome.selection, answer.outcome)
             shutil.rmtree(out / WORK, ignore_errors=True)
         except ExpungeError:
             _remove_unanswered(out, folders)
@@ -150,9 +156,10 @@ def _one_by_one(
         outcome: Any = read_outcome(folder) if _finished(folder) else None
         if outcome is None:
             (folder / WORK).mkdir(parents=True, exist_ok=True)
+            asked_of(folder, selection, basis, target, method, seed)
             outcome = unlearn_selection(target, selection, method, seed=seed, workdir=folder / WORK)
             outcome = with_earlier(outcome, [(a.request, a.outcome.selection.forget) for a in answers])
-            keep_result(folder, model, selection, outcome, _request(folder, Records(*selection.forget.ids), basis))
+            keep_result(folder, model, selection, outcome)
             shutil.rmtree(folder / WORK, ignore_errors=True)
         elif outcome.before != target.digest():
             raise _another(folder)
@@ -194,17 +201,6 @@ def _check_same(folder: Path, scope: Records, basis: str, method: Any, seed: int
     kept, card = kept_request(folder), read_json(folder / CARD)
     if (kept.scope, kept.basis, card["recipe"], card["seed"]) != (scope, basis, method.digest(), seed):
         raise _another(folder)
-
-
-def _request(folder: Path, scope: Records, basis: str) -> Request:
-    """The request of a folder, kept between runs: its salt is drawn once."""
-    if (folder / REQUEST).exists():
-        kept = kept_request(folder)
-        if (kept.scope, kept.basis) == (scope, basis):
-            return kept
-    request = Request("the forget set", scope, basis=basis)
-    keep_request(folder, request)
-    return request
 
 
 def _remove_unanswered(out: Path, folders: Sequence[Path]) -> None:

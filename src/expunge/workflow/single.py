@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import secrets
 import shutil
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
@@ -18,7 +17,7 @@ from expunge.core.certificate import Certificate, Residue, issue
 from expunge.core.errors import ConfigError, EvidenceError, ExpungeError, ScopeError, StoreError
 from expunge.core.evidence import Measurement
 from expunge.core.example import Example, Examples
-from expunge.core.files import replace_folder, write_bytes, write_json
+from expunge.core.files import write_bytes, write_json
 from expunge.core.manifest import NAME, Manifest
 from expunge.core.outcome import Cost, Outcome, Overlay
 from expunge.core.policy import Assessment, Policy, Verdict
@@ -28,23 +27,34 @@ from expunge.core.selection import Selection, check_disjoint
 from expunge.data.jsonl import dump_examples, read_examples
 from expunge.data.opening import read_records
 from expunge.data.rows import stem_of
-from expunge.evaluation.score_table import save_tables
 from expunge.ledger.certify import FOLDER as CERTIFICATES
 from expunge.ledger.certify import certificate_path, write_certificate
 from expunge.ledger.home import home
 from expunge.ledger.keys import ensure_key
 from expunge.ledger.trust import trust
-from expunge.workflow.asked import REQUEST, VAULT, keep_request, kept_request, public_request, require_unpurged, vault
-from expunge.workflow.logged import certified
-from expunge.workflow.recompute import KEPT, write_kept
+from expunge.workflow.asked import (
+    REQUEST,
+    kept_request,
+    public_request,
+    require_at_hand,
+    require_unpurged,
+    same_request,
+    vault,
+)
+from expunge.workflow.logged import certified, committed
+from expunge.workflow.recompute import FINDINGS, KEPT, Recomputed, recompute
 from expunge.workflow.run import locked, require_extra
 from expunge.workflow.saved import overlay_on
-from expunge.workflow.verbs import adopt, evaluate, find_policy, unlearn_selection
+from expunge.workflow.verbs import adopt, check_answers, find_policy, measure, unlearn_selection
 
 CARD, DATA, MODEL, FOUND = "outcome.json", "data.jsonl", "unlearned", "assessment.json"
 WORK, NAMED, SCORES = ".work", "model", "scores"
-EVALUATED = (FOUND, KEPT, SCORES)
+EVALUATED = (FOUND, KEPT, SCORES, *FINDINGS)
 ROLES = ("forget", "retain", "holdout", "validation", "general")
+ELSEWHERE = (
+    Residue("the original model", "it was left as it is"),
+    Residue("the files that were read", "so were they"),
+)
 
 
 @dataclass(frozen=True)
@@ -120,12 +130,13 @@ def prepare(paths: Paths, method: str, out: Path, settings: Mapping[str, Any]) -
 
 
 def check_free(out: Path) -> None:
-    """Raise unless the folder is new, empty, or holds what a killed run left."""
+    """Raise unless the folder is new, empty, or holds what a killed run left that can be continued from here."""
     require_unpurged(out)
     if (out / CARD).exists() and (out / NAME).exists():
         raise ConfigError(f"{out} already holds a result", next="Choose another --out, or remove the folder")
     if out.is_dir() and not (out / WORK).exists() and any(out.iterdir()):
         raise ConfigError(f"{out} holds other files", next="Choose an empty folder, or a name that is not taken")
+    require_at_hand(out)
 
 
 def remove_unfinished(out: Path) -> None:
@@ -184,9 +195,9 @@ def unlearn_paths(
         check_free(out)
         (out / WORK).mkdir(exist_ok=True)
         try:
+            asked_of(out, selection, basis, target, chosen, seed)
             outcome = unlearn_selection(target, selection, chosen, seed=seed, workdir=out / WORK)
-            request = Request("the forget set", Records(*selection.forget.ids), basis=basis)
-            keep_result(out, paths.model, selection, outcome, request)
+            keep_result(out, paths.model, selection, outcome)
         except ExpungeError:
             remove_unfinished(out)
             raise
@@ -194,11 +205,32 @@ def unlearn_paths(
     return outcome
 
 
-def keep_result(out: Path, model: str, selection: Selection, outcome: Any, request: Request) -> None:
-    """Write a result with all that judging it needs; the manifest comes last."""
+def asked_of(
+    out: Path, selection: Selection, basis: str, target: Any, method: Any, seed: int, *, read: Selection | None = None
+) -> Request:
+    """Keep a request, and log how it will be answered, before anything is trained.
+
+    Args:
+        out: folder of the result.
+        selection: whose forget set is asked for.
+        basis: ground of the request.
+        target: as it is before.
+        method: as it is set.
+        seed: of the run.
+        read: what the method will read, where other requests are answered together with this one.
+
+    Raises:
+        LedgerError: the log cannot be used.
+    """
+    request = same_request(out, Records(*selection.forget.ids), subject="the forget set", basis=basis)
+    committed(request, read or selection, target, method, seed)
+    return request
+
+
+def keep_result(out: Path, model: str, selection: Selection, outcome: Any) -> None:
+    """Write a result with all that judging it needs; the request is kept already, the manifest comes last."""
     everything = [e for role in ROLES for e in selection.role(role)]
     write_bytes(out / DATA, dump_examples(everything))
-    keep_request(out, request)
     outcome.target.save(out / MODEL)
     card = {
         "original": model if not Path(model).exists() else str(Path(model).resolve()),
@@ -314,60 +346,36 @@ def evaluate_folder(out: Path, *, policy: str, reference: str, second: str | Non
         StoreError: the folder holds no result.
         TargetError: a model cannot be loaded.
     """
+    from expunge.workflow.single_findings import keep_findings
+
     rule, models = prepare_evaluation(out, policy, reference, second)
     with locked(out):
         shutil.rmtree(out / WORK, ignore_errors=True)
         outcome = read_outcome(out, ignoring=EVALUATED)
-        found = evaluate(outcome, policy=rule, **models, seed=seed)
-        earlier = int(read_json(out / FOUND).get("attempts", 0)) if (out / FOUND).is_file() else 0
-        kept = {
-            "kind": "single",
-            "policy": {"name": policy, "digest": digest(rule)},
-            "attempts": earlier + 1,
-            "references": {name: model.digest() for name, model in models.items() if model is not None},
-            "digests": [outcome.target.digest(), outcome.before],
-            "overlay": isinstance(outcome, Overlay),
-            "seed": seed,
-        }
-        _keep_tables(out, found.tables)
-        write_kept(out, kept)
-        write_found(out, kept, found.assessed)
+        references = {name: model.digest() for name, model in models.items() if model is not None}
+        verdict = keep_findings(out, outcome, rule, measure(outcome, rule, **models, seed=seed), references, seed=seed)
         write_manifest(out)
-    return found.verdict
+    return verdict
 
 
-def _keep_tables(out: Path, tables: Mapping[str, Mapping[str, Any]]) -> None:
-    salts = {name: _salt_of(out / SCORES / name / "forget.json") for name in tables}
-    with replace_folder(out / SCORES) as fresh:
-        for name, found in tables.items():
-            save_tables(fresh / name, dict(found), salt=salts[name])
+def _check_own(out: Path, outcome: Outcome[Any] | Overlay[Any], again: Recomputed) -> None:
+    """Raise unless the findings in a folder are what its score tables come to, and those are of its own models.
 
-
-def _salt_of(file: Path) -> str:
-    """The secret that an earlier evaluation drew, so that the same tables are the same bytes; a new one otherwise."""
-    with suppress(StoreError, AttributeError):
-        if file.is_file() and (kept := read_json(file).get("salt")):
-            return str(kept)
-    return secrets.token_hex(32)
-
-
-def write_found(out: Path, kept: Mapping[str, Any], assessed: Any) -> None:
-    """Write what an evaluation found.
-
-    Args:
-        out: folder.
-        kept: what ``conclusion.json`` holds.
-        assessed: of the score tables.
+    Raises:
+        EvidenceError: names the first that is not.
     """
-    body = {
-        "policy": kept["policy"]["name"],
-        "attempts": kept["attempts"],
-        "references": kept["references"],
-        "cells": assessed.cells,
-        "assessment": TypeAdapter(Assessment).dump_python(assessed.assessment, mode="json"),
-        "measurements": [TypeAdapter(Measurement).dump_python(m, mode="json") for m in assessed.measurements],
-    }
-    write_json(out / FOUND, body)
+    changed = next((name for name, state in sorted(again.files.items()) if state != "same"), None)
+    if changed:
+        raise EvidenceError(
+            f"{out / changed} is not what the score tables come to",
+            why="computing it again gives other bytes",
+            next="Run expunge evaluate again",
+        )
+    measured = [(kept["before"], kept["after"]) for kept in read_json(out / KEPT)["models"].values()]
+    if (outcome.before, outcome.target.digest()) not in measured:
+        raise EvidenceError(
+            f"what was measured in {out} is another model", why="its digest differs", next="Run expunge evaluate again"
+        )
 
 
 def certify_folder(out: Path) -> tuple[Certificate, Path]:
@@ -375,15 +383,23 @@ def certify_folder(out: Path) -> tuple[Certificate, Path]:
 
     Raises:
         StoreError: the folder holds no result.
-        EvidenceError: the stored assessment is malformed.
+        EvidenceError: the stored findings are malformed, or not what the score tables of this model come to.
+        ClaimError: the result is of another request.
         LedgerError: another certificate is there already.
     """
+    from expunge.workflow.conclude import residue_below
+
     require_extra("expunge certify")
     require_result(out)
+    evaluated = (out / FOUND).is_file()
+    again = recompute(out, write=False) if evaluated else None
     with locked(out):
         shutil.rmtree(out / WORK, ignore_errors=True)
         outcome = read_outcome(out)
         request = kept_request(out)
+        check_answers(request, outcome)
+        if again is not None:
+            _check_own(out, outcome, again)
         known: dict[str, Any] = {}
         if (out / FOUND).is_file():
             body = read_json(out / FOUND)
@@ -397,24 +413,15 @@ def certify_folder(out: Path) -> tuple[Certificate, Path]:
                 outcome = replace(outcome, notes={**outcome.notes, "evaluation": told})
             except (KeyError, ValidationError) as error:
                 raise EvidenceError(f"{out / FOUND} is malformed", why=str(error)[:200]) from error
-        scored = (Residue(SCORES, "scores and answers item by item"),) if (out / SCORES).is_dir() else ()
-        certificate = issue(request, outcome, residue=(*RESIDUE, *scored), **known)
+        certificate = issue(request, outcome, residue=(*residue_below(out), *ELSEWHERE), **known)
         signer = ensure_key(home())
         trust(home(), signer.public, "this installation")
         artefacts = {"result": out / MODEL, "outcome": out / CARD}
         if (out / FOUND).is_file():
             artefacts["assessment"] = out / FOUND
             artefacts["scores"] = out / SCORES
+            artefacts["evidence.json"] = out / "evidence.json"
         path = write_certificate(certificate, artefacts, out, certificate_path(out, NAMED), signer)
         certified(certificate, path, out)
         write_manifest(out)
     return certificate, path
-
-
-RESIDUE = (
-    Residue(DATA, "the records themselves"),
-    Residue(MODEL, "the model after unlearning"),
-    VAULT,
-    Residue("the original model", "it was left as it is"),
-    Residue("the files that were read", "so were they"),
-)

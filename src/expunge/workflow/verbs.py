@@ -9,7 +9,7 @@ from typing import Any
 
 from expunge.core.access import Access
 from expunge.core.certificate import Certificate, Residue, issue
-from expunge.core.errors import EvidenceError, TargetError
+from expunge.core.errors import ClaimError, EvidenceError, TargetError
 from expunge.core.manifest import NAME, Manifest
 from expunge.core.outcome import Outcome, Overlay
 from expunge.core.policy import Policy, Verdict, judge
@@ -29,12 +29,14 @@ class Evaluated:
         policy: that judged.
         verdict: its verdict.
         tables: model -> role or attack -> score table.
+        digests: of the model that was measured and of the original.
     """
 
     assessed: Any
     policy: Policy
     verdict: Verdict
     tables: Mapping[str, Mapping[str, Any]]
+    digests: tuple[str, str]
 
 
 def load_data(
@@ -207,9 +209,34 @@ def evaluate(
         TargetError: a reference cannot be loaded.
         EvidenceError: a reference is the model that it should be compared with.
     """
+    rule = find_policy(policy)
+    tables = measure(outcome, rule, reference=reference, second=second, seed=seed)
+    digests = (outcome.target.digest(), outcome.before)
+    assessed = assess_tables(tables, rule, digests, overlay=isinstance(outcome, Overlay), seed=seed)
+    return Evaluated(assessed, rule, judge(rule, assessed.assessment), tables, digests)
+
+
+def measure(
+    outcome: Outcome[Any] | Overlay[Any], policy: Policy, *, reference: Any, second: Any = None, seed: int = 0
+) -> dict[str, dict[str, Any]]:
+    """Score and attack a result, its original and what it is compared with. Judges nothing.
+
+    Args:
+        outcome: of ``unlearn``.
+        policy: says which scores are asked for.
+        reference: as for ``evaluate``.
+        second: as for ``evaluate``.
+        seed: of the attacks.
+
+    Returns:
+        ``model``, ``original``, ``reference`` and ``second`` -> role or attack -> table.
+
+    Raises:
+        TargetError: a reference cannot be loaded.
+        EvidenceError: a reference is the model that it should be compared with.
+    """
     from expunge.workflow.measure import asked_by, attack_tables, default_budget, score_tables
 
-    rule = find_policy(policy)
     given = {"model": outcome.target, "original": outcome.original, "reference": reference, "second": second}
     models = {name: _loaded(name, model) for name, model in given.items() if model is not None}
     _check_apart({name: model.digest() for name, model in models.items()})
@@ -217,11 +244,9 @@ def evaluate(
     tables: dict[str, dict[str, Any]] = {}
     for name, model in models.items():
         oracle = model.oracle(Access.all())
-        tables[name] = score_tables(oracle, outcome.selection, asked_by(rule))
+        tables[name] = score_tables(oracle, outcome.selection, asked_by(policy))
         tables[name] |= attack_tables(oracle, outcome.selection, budget, seed=seed)
-    digests = (outcome.target.digest(), outcome.before)
-    assessed = assess_tables(tables, rule, digests, overlay=isinstance(outcome, Overlay), seed=seed)
-    return Evaluated(assessed, rule, judge(rule, assessed.assessment), tables)
+    return tables
 
 
 def assess_tables(
@@ -238,10 +263,9 @@ def assess_tables(
     """
     from expunge.evaluation.assess import assess
     from expunge.evaluation.per_item import PerItem
+    from expunge.workflow.conclude import NO_SECOND, OVERLAY
 
-    reasons = {"second": "no second reference was given, so that the distance between two of them is unknown"}
-    if overlay:
-        reasons["model"] = "an overlay grants TEXT only: the weights behind it are the original's"
+    reasons = {"second": NO_SECOND, **({"model": OVERLAY} if overlay else {})}
     return assess(PerItem(tables, reasons), policy, digests=digests, seed=seed)
 
 
@@ -264,6 +288,21 @@ def _check_apart(digests: Mapping[str, str]) -> None:
                 )
 
 
+def check_answers(request: Request, outcome: Outcome[Any] | Overlay[Any]) -> None:
+    """Raise unless an outcome forgot what a request names: no more, no less.
+
+    Raises:
+        ClaimError: it forgot something else.
+    """
+    asked = set(request.scope.ids) if isinstance(request.scope, Records) else None
+    forgot = set(outcome.selection.forget.ids)
+    if asked != forgot:
+        why = "its scope does not name records" if asked is None else f"{len(asked ^ forgot)} records are in one only"
+        raise ClaimError(
+            f"the outcome does not answer {request.id}", why=why, next="Certify a request with its own outcome"
+        )
+
+
 def certify(
     request: Request,
     outcome: Outcome[Any] | Overlay[Any],
@@ -278,7 +317,17 @@ def certify(
         outcome: of ``unlearn``. Its own receipts and replay are evidence already.
         evidence: of ``evaluate``, None where a claim needs no measurement. It may lower the claim, never raise it.
         residue: where the data still lives beside the original model, which is named unless the method works in place.
+
+    Raises:
+        ClaimError: the outcome is not of this request, or the evidence not of this outcome.
     """
+    check_answers(request, outcome)
+    if evidence and evidence.digests != (outcome.target.digest(), outcome.before):
+        raise ClaimError(
+            "the evidence is not of this outcome",
+            why="another model was measured, or this one changed since",
+            next="Evaluate the outcome that is to be certified",
+        )
     original = () if outcome.original is outcome.target else (Residue("the original model", "it was left as it is"),)
     return issue(
         request,

@@ -1,0 +1,77 @@
+"""What arguments name: where it does not exist the command was used wrongly, and nothing was found to be untrue."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from expunge.core.canonical import digest_file
+from expunge.core.errors import ConfigError, LedgerError, StoreError
+
+LONGEST_BASIS = 120
+"""Characters: enough to name a law or a contract, too few for a letter."""
+_ADDRESS = re.compile(r"[^\s@]+\s*@\s*[^\s@]")
+
+
+def present(path: Path, what: str) -> Path:
+    """A path that exists. What cannot be a path, such as an overlong name, does not.
+
+    Raises:
+        StoreError: it does not.
+    """
+    if not os.path.exists(path):
+        raise StoreError(f"cannot read the {what} {path}", why="there is no such file or folder", next="Check the path")
+    return path
+
+
+def public_key(given: str) -> Any:
+    """A public key from the text of an argument or the file that it names.
+
+    Raises:
+        ConfigError: it is neither.
+        LedgerError: the file holds none.
+    """
+    from expunge.ledger.keys import load_public
+
+    try:
+        return load_public(given)
+    except LedgerError as error:
+        if os.path.exists(given):
+            raise
+        raise ConfigError(error.what, why=error.why, next=error.next) from error
+
+
+def impersonal(basis: str) -> str:
+    """The ground of a request, which certificates show to anybody.
+
+    Raises:
+        ConfigError: it is long, or looks like it names a person. That it names none cannot be checked.
+    """
+    next = "Name a law, a contract or a case number"
+    if _ADDRESS.search(basis):
+        raise ConfigError(
+            "--basis seems to hold an e-mail address", why="it stands in the certificate as it is", next=next
+        )
+    if len(basis) > LONGEST_BASIS:
+        why = f"it has {len(basis)} characters and may have {LONGEST_BASIS}"
+        raise ConfigError("--basis is too long", why=f"{why}, for it stands in the certificate as it is", next=next)
+    return basis
+
+
+def one_each(files: Sequence[Path]) -> None:
+    """Raise where a file is named twice, be it by a link or as a copy.
+
+    Raises:
+        ConfigError: names it.
+    """
+    seen: set[str] = set()
+    for path in files if len(files) > 1 else ():
+        key = digest_file(path) if path.is_file() else str(path.resolve())
+        if key in seen:
+            raise ConfigError(
+                f"--forget {path} is given twice", why="the same records would be two requests", next="Leave it out"
+            )
+        seen.add(key)
