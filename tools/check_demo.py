@@ -40,7 +40,7 @@ def main() -> int:
     run = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/demo")
     found = list(offences(json.loads((run / "summary.json").read_text())))
     expunge = Path(sys.executable).with_name("expunge")
-    for certificate in sorted((run / "certificates").glob("*.json")):
+    for certificate in sorted((run / "certificates").glob("*.certificate.json")):
         done = subprocess.run([expunge, "verify", certificate], capture_output=True, text=True, check=False)
         if done.returncode:
             found.append(f"{certificate.name}: {done.stdout.strip()} {done.stderr.strip()}")
