@@ -174,7 +174,13 @@ def recompute(run: Path, *, write: bool = True) -> Recomputed:
     for name in PARTS:
         if importlib.util.find_spec(name) is None:
             raise MissingExtra("expunge evaluate --from", "hf", name)
-    with locked(run), tempfile.TemporaryDirectory() as scratch:
+    with locked(run):
+        return compare(run, write=write)
+
+
+def compare(run: Path, *, write: bool) -> Recomputed:
+    """``recompute`` for those who hold the folder already."""
+    with tempfile.TemporaryDirectory() as scratch:
         try:
             kept = read_json(run / KEPT)
             {"road": _road_again, "single": _single_again}[kept["kind"]](run, kept, Path(scratch))

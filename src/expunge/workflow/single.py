@@ -42,7 +42,7 @@ from expunge.workflow.asked import (
     vault,
 )
 from expunge.workflow.logged import certified, committed
-from expunge.workflow.recompute import FINDINGS, KEPT, Recomputed, recompute
+from expunge.workflow.recompute import FINDINGS, KEPT, compare
 from expunge.workflow.run import locked, require_extra
 from expunge.workflow.saved import overlay_on
 from expunge.workflow.verbs import adopt, check_answers, find_policy, measure, unlearn_selection
@@ -358,13 +358,14 @@ def evaluate_folder(out: Path, *, policy: str, reference: str, second: str | Non
     return verdict
 
 
-def _check_own(out: Path, outcome: Outcome[Any] | Overlay[Any], again: Recomputed) -> None:
+def _check_own(out: Path, outcome: Outcome[Any] | Overlay[Any]) -> None:
     """Raise unless the findings in a folder are what its score tables come to, and those are of its own models.
 
     Raises:
         EvidenceError: names the first that is not.
     """
-    changed = next((name for name, state in sorted(again.files.items()) if state != "same"), None)
+    again = compare(out, write=False).files if (out / KEPT).is_file() else {KEPT: "missing"}
+    changed = next((name for name, state in sorted(again.items()) if state != "same"), None)
     if changed:
         raise EvidenceError(
             f"{out / changed} is not what the score tables come to",
@@ -391,15 +392,13 @@ def certify_folder(out: Path) -> tuple[Certificate, Path]:
 
     require_extra("expunge certify")
     require_result(out)
-    evaluated = (out / FOUND).is_file()
-    again = recompute(out, write=False) if evaluated else None
     with locked(out):
         shutil.rmtree(out / WORK, ignore_errors=True)
         outcome = read_outcome(out)
         request = kept_request(out)
         check_answers(request, outcome)
-        if again is not None:
-            _check_own(out, outcome, again)
+        if (out / FOUND).is_file():
+            _check_own(out, outcome)
         known: dict[str, Any] = {}
         if (out / FOUND).is_file():
             body = read_json(out / FOUND)
