@@ -19,7 +19,7 @@ from expunge.evaluation.attacking import attack_statistic
 from expunge.methods.gradient._gradient import Gradient
 from expunge.testing import contracts
 from expunge.testing.toy import toy_model, toy_selection
-from expunge.workflow.measure import attack_tables, default_budget, score_tables, scores_of
+from expunge.workflow.measure import attack_tables, budget_for, score_tables, scores_of
 
 KINDS = ("objectives", "metrics", "attacks", "policies", "controls", "methods")
 PACKAGES = sorted({package for kind in KINDS for package in getattr(registry, kind).packages})
@@ -196,7 +196,8 @@ def test_a_dropped_in_score_is_measured_and_can_be_named_in_a_policy(drop_in):
 def test_a_dropped_in_attack_runs_in_the_budget(drop_in):
     drop_in("expunge.attacks", "lengths", ATTACK)
     contracts.check_attack(registry.attacks.get("lengths"))
-    budget = default_budget()
+    assert set(budget_for()) == {"relearning"}, "what nobody asks for costs nothing"
+    budget = budget_for(["lengths", "min_k_auc"])
     assert set(budget) == {"lengths", "relearning"}
     oracle = toy_model().oracle(Access.LOGPROBS)
     tables = attack_tables(oracle, toy_selection(), budget, seed=0)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from expunge.core.access import Access, Oracle
@@ -14,6 +16,13 @@ from expunge.core.training import Training
 from expunge.engine.finetune import finetune
 from expunge.engine.score import score
 from expunge.metrics.probability import probability
+
+FULL: Mapping[str, Any] = MappingProxyType(
+    {
+        "training": Training(lr=5e-4, steps=100, batch_size=20),
+        "looks": (0, 2, 5, 10, 20, 50),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -34,6 +43,7 @@ class Relearning:
     training: Training = field(default_factory=lambda: Training(lr=5e-4, steps=20, batch_size=20))
     looks: tuple[int, ...] = (0, 2, 5, 10)
     access = Access.FINETUNE | Access.LOGPROBS
+    full = FULL
 
     def digest(self) -> str:
         """Digest of the attack with its budget."""

@@ -72,10 +72,14 @@ class Method(Protocol[T]):
 
 @runtime_checkable
 class Attack(Protocol):
-    """What queries or changes a model to see whether it still knows; per-item outcomes."""
+    """What queries or changes a model to see whether it still knows; per-item outcomes, higher where it knows more.
+
+    Further keyword parameters of ``run`` name what it needs beside the model (see ``core.attack``). ``full``, where it
+    is there, maps fields to their values at the larger of its two budgets.
+    """
 
     access: Access
 
     def digest(self) -> str: ...
     def settings(self) -> dict[str, Any]: ...
-    def run(self, oracle: Oracle, probes: Any, *, seed: int) -> Any: ...
+    def run(self, oracle: Oracle, probes: Any, *, seed: int, **needs: Any) -> Any: ...

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from expunge.core.access import Access, Oracle
+from expunge.core.attack import ORIGINAL, at_budget, needs_of, run_attack
 from expunge.core.columns import split
 from expunge.core.control import Control
 from expunge.core.earning import is_digest
@@ -183,18 +184,27 @@ def check_attack(attack: Any) -> None:
     for method in ("run", "digest"):
         hold(callable(getattr(attack, method, None)), f"{name} has no {method}()")
     hold(is_digest(attack.digest()) and attack.digest() == attack.digest(), f"{name}.digest() is no digest")
-    target, probes = toy_model(), toy_selection().forget
+    larger = at_budget(attack, "full")
+    hold(is_digest(larger.digest()), f"{name}.full names no fields")
+    stated = bool(getattr(attack, "full", {})) == (larger.digest() != attack.digest())
+    hold(stated, f"{name}: its full budget is its quick one, or its digest does not show it")
+    target, selection = toy_model(), toy_selection()
+    original = toy_model(seed=1).oracle(Access.all())
+    given = {need: original if need == ORIGINAL else selection.role(need) for need in needs_of(attack)}
     before = target.digest()
     for flag in (Access[n] for n in access.names):
         try:
-            attack.run(Oracle(target, Access.all() & ~flag), probes, seed=0)
+            attack.run(Oracle(target, Access.all() & ~flag), selection.forget, seed=0, **given)
         except TargetError:
             continue
         hold(False, f"{name} ran without {flag.name}, which it declares", "call oracle.require(self.access, ...)")
-    rows, again = (attack.run(target.oracle(Access.all()), probes, seed=0) for _ in range(2))
+    whole = target.oracle(Access.all())
+    rows, again = (run_attack(attack, whole, selection, seed=0, original=original) for _ in range(2))
     hold(target.digest() == before, f"{name} changed the model that it attacked", "attack a copy")
     hold(bool(rows), f"{name} gives no rows")
-    hold({row["record_id"] for row in rows} <= set(probes.ids), f"{name} gives rows about records that were not probed")
+    # An attack that reads weights may have no records to speak of: its ``unit`` then names what a row is about.
+    stray = {row["record_id"] for row in rows} - set(selection.forget.ids)
+    hold(not stray or getattr(attack, "unit", "record") != "record", f"{name} gives rows about what was not probed")
     for row in rows:
         whole = "subject" in row and math.isfinite(row.get("outcome", math.nan))
         hold(whole, f"{name}: a row lacks subject or outcome")

@@ -209,9 +209,10 @@ def tofu_road(corpus: Examples, model: str, named: Mapping[str, Any], training: 
     """
     from expunge.core.registry import policies
     from expunge.engine.finetune import FineTune
-    from expunge.workflow.measure import default_budget
+    from expunge.workflow.measure import asked_by, budget_for
     from expunge.workflow.road import Road
 
+    policy = policies.get("research_tofu")
     learned = {role: len(set(corpus.of(role).subjects)) for role in ("forget", "retain")}
     return Road(
         name="tofu",
@@ -220,8 +221,8 @@ def tofu_road(corpus: Examples, model: str, named: Mapping[str, Any], training: 
         learned=("forget", "retain"),
         recipe=FineTune(model, training, on_long="truncate"),
         methods=named,
-        policy=policies.get("research_tofu"),
-        budget=default_budget(),
+        policy=policy,
+        budget=budget_for(asked_by(policy)),
         basis="benchmark",
         seed=seed,
         facts={"model": Path(model).name},

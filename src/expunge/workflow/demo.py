@@ -64,11 +64,12 @@ def demo_road(seed: int) -> Any:
     from expunge.data.corpora.fictitious_people import nearest_question_baseline, people, vocabulary
     from expunge.engine.finetune import FineTune
     from expunge.targets.llama_spec import LlamaSpec
-    from expunge.workflow.measure import default_budget
+    from expunge.workflow.measure import asked_by, budget_for
     from expunge.workflow.road import Road
 
     rows = people(seed, **PEOPLE)
     learned = [row for row in rows if row["role"] in LEARNED]
+    policy = policies.get("research_tofu")
     baseline = nearest_question_baseline(learned, [row for row in rows if row["role"] == "holdout"])
     return Road(
         name="demo",
@@ -77,8 +78,8 @@ def demo_road(seed: int) -> Any:
         learned=LEARNED,
         recipe=FineTune(LlamaSpec(tuple(vocabulary()), **SHAPE), TRAINING),
         methods={key: methods.get(key) for key in METHODS},
-        policy=policies.get("research_tofu"),
-        budget=default_budget(),
+        policy=policy,
+        budget=budget_for(asked_by(policy)),
         basis="demonstration",
         seed=seed,
         facts={"nearest_question_baseline": baseline},

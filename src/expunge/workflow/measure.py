@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from expunge.core.access import Access, Oracle
+from expunge.core.attack import Budget, at_budget, run_attack
 from expunge.core.columns import COLUMNS, split
 from expunge.core.errors import EvidenceError
 from expunge.core.example import Examples
@@ -18,6 +19,8 @@ from expunge.evaluation.per_item import outcomes
 from expunge.evaluation.score_table import Table
 
 log = logging.getLogger(__name__)
+SHOWN = ("relearning",)
+"""Attacks with a column of their own in every table."""
 SCORES: dict[str, tuple[str, ...]] = {
     "forget": ("probability", "truth_ratio", "rouge_l", "min_k"),
     "retain": ("probability", "truth_score", "rouge_l"),
@@ -104,30 +107,45 @@ def score_tables(oracle: Oracle, selection: Selection, asked: Iterable[str] = ()
     return tables
 
 
-def attack_tables(oracle: Oracle, selection: Selection, budget: Mapping[str, Any], *, seed: int) -> dict[str, Table]:
+def attack_tables(
+    oracle: Oracle,
+    selection: Selection,
+    budget: Mapping[str, Any],
+    *,
+    seed: int,
+    original: Oracle | None = None,
+) -> dict[str, Table]:
     """Run every attack of the budget that the oracle's access allows.
 
     Args:
         oracle: the attacked model.
         selection: whose forget set is probed.
-        budget: name of an attack -> the attack with its settings; see ``default_budget``.
+        budget: name of an attack -> the attack with its settings; see ``budget_for``.
         seed: of the attacks.
+        original: the model before unlearning, for attacks that compare with it.
 
     Returns:
-        Name of an attack -> table with ``ids``, ``subjects`` and the attack's outcomes. An attack that the forget set
-        gives too little for is left out with a warning.
+        Name of an attack -> table with ``ids``, ``subjects`` and the attack's outcomes. An attack that is given too
+        little is left out with a warning.
     """
     tables: dict[str, Table] = {}
     for name, attack in budget.items():
         if attack.access & ~oracle.access:
             continue
         try:
-            tables[name] = outcomes(attack.run(oracle, selection.forget, seed=seed))
+            tables[name] = outcomes(run_attack(attack, oracle, selection, seed=seed, original=original))
         except EvidenceError as error:
             log.warning("the attack %s was left out: %s", name, error)
     return tables
 
 
-def default_budget() -> dict[str, Any]:
-    """Every attack in the registry with its default settings."""
-    return dict(attacks.items())
+def budget_for(asked: Iterable[str] = (), budget: Budget = "quick") -> dict[str, Any]:
+    """The attacks that the table shows and those that were asked for, and no other: each costs a pass or more.
+
+    Args:
+        asked: names, as a policy's criteria give them; those of no attack are none of its business.
+        budget: of each.
+    """
+    known = attacks.names()
+    names = dict.fromkeys((*SHOWN, *(name for name in asked if name in known)))
+    return {name: at_budget(attacks.get(name), budget) for name in names}

@@ -214,7 +214,9 @@ class Walk:
         def build() -> None:
             oracle = target.oracle(Access.all())
             found = score_tables(oracle, self.selection, asked)
-            found |= attack_tables(oracle, self.selection, self.road.budget, seed=self.road.seed)
+            first = Saved(self.out / ORIGINAL).target.oracle(Access.all())
+            attack = {"seed": self.road.seed, "original": first}
+            found |= attack_tables(oracle, self.selection, self.road.budget, **attack)
             save_tables(self.out / folder, found, salt=digest([self.request.salt, folder]))
 
         attacks = {name: attack.digest() for name, attack in self.road.budget.items()}

@@ -311,17 +311,18 @@ def measure(
         TargetError: a reference cannot be loaded.
         EvidenceError: a reference is the model that it should be compared with.
     """
-    from expunge.workflow.measure import asked_by, attack_tables, default_budget, score_tables
+    from expunge.workflow.measure import asked_by, attack_tables, budget_for, score_tables
 
     given = {"model": outcome.target, "original": outcome.original, "reference": reference, "second": second}
     models = {name: _loaded(name, model) for name, model in given.items() if model is not None}
     check_apart({name: model.digest() for name, model in models.items()})
-    budget = default_budget()
+    asked = asked_by(policy)
+    budget, first = budget_for(asked), models["original"].oracle(Access.all())
     tables: dict[str, dict[str, Any]] = {}
     for name, model in models.items():
         oracle = model.oracle(Access.all())
-        tables[name] = score_tables(oracle, outcome.selection, asked_by(policy))
-        tables[name] |= attack_tables(oracle, outcome.selection, budget, seed=seed)
+        tables[name] = score_tables(oracle, outcome.selection, asked)
+        tables[name] |= attack_tables(oracle, outcome.selection, budget, seed=seed, original=first)
     return tables
 
 
