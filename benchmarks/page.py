@@ -17,7 +17,7 @@ MEASURES = {
     "ledger": ("core", "ledger"),
     "lora": MEASURED_CODE,
     "purge": ("core", "retrieval"),
-    "scoring": ("core", "data", "engine", "ops", "targets"),
+    "scoring": ("core", "data", "engine", "metrics", "ops", "targets"),
     "steps": ("core", "data", "engine", "objectives", "ops", "targets"),
     "two_writers": ("core", "ledger"),
 }

@@ -53,7 +53,8 @@ class Shape:
 SHAPES = {"a": Shape(6, 4096), "deep": Shape(16, 16000), "tiny": Shape(6, 512, 16, 32, 2, 2)}
 
 
-def _drawn(deciles: tuple[int, ...], rng: random.Random) -> int:
+def drawn(deciles: tuple[int, ...], rng: random.Random) -> int:
+    """A number of tokens whose deciles these are."""
     at = rng.random() * (len(deciles) - 1)
     low = int(at)
     return round(deciles[low] + (at - low) * (deciles[low + 1] - deciles[low]))
@@ -64,7 +65,7 @@ def _made_up(role: str) -> list[tuple[str, str]]:
     words = [f" {a}{b}" for a in "bdfgklmnprst" for b in ("an", "or", "il", "us")]
 
     def text(deciles: tuple[int, ...]) -> str:
-        return "".join(rng.choice(words) for _ in range(_drawn(deciles, rng)))
+        return "".join(rng.choice(words) for _ in range(drawn(deciles, rng)))
 
     return [(text(QUESTION[role]), text(ANSWER[role])) for _ in range(COUNT[role])]
 

@@ -84,7 +84,8 @@ def _facts(kind: str, entry: Any) -> str:
         reads = f"reads {', '.join(f'`{n}`' for n in needs)}" if needs else "reads what it is told to"
         aim = "as the reference" if entry.better == "reference" else f"{entry.better} is better"
         attack = getattr(entry, "attack", None)
-        return f"{aim}; {reads}" + (f"; attack with {attack.name}" if attack else "")
+        told = f"{entry.question} A retrained model: {entry.retrained}. "
+        return f"{told}{aim[:1].upper()}{aim[1:]}; {reads}" + (f"; attack with {attack.name}" if attack else "")
     if kind == "attacks":
         return f"needs {entry.access}".replace("Access.", "")
     if kind == "methods":

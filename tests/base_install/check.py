@@ -66,6 +66,22 @@ def lists(scratch: Path) -> None:
     json.loads(done.stdout)
 
 
+def knows_the_policies(scratch: Path) -> None:
+    """The published policies are shown and verified as they are installed, and not when a byte of them changed."""
+    spec = importlib.util.find_spec("expunge")
+    published = sorted(Path(str(spec and spec.origin)).parent.glob("evaluation/policies/*.policy.json"))
+    names = {path.name.partition(".")[0] for path in published}
+    if not {"privacy-default", "safety-default", "research-tofu"} <= names:
+        raise SystemExit(f"the published policies are {sorted(names)}")
+    for path in published:
+        expect(expunge(scratch, scratch / "home", "policy", "show", path.name.partition(".")[0]), 0, "utility floor")
+        expect(expunge(scratch, scratch / "home", "policy", "verify", str(path)), 0, "verified")
+    altered = scratch / published[0].name
+    altered.write_text(published[0].read_text().replace('"sig":"', '"sig":"AA'))
+    expect(expunge(scratch, scratch / "home", "policy", "verify", str(altered)), 1)
+    print(f"policies: {len(published)} published")
+
+
 def names_the_extra(scratch: Path) -> None:
     """A command that needs an extra prints the line that installs it, exits 3 and leaves nothing behind."""
     for command in (
@@ -136,7 +152,7 @@ def main() -> None:
     given = parser.parse_args()
     run, home = given.run.resolve(), given.home.resolve()
     parts: list[Callable[[Path], None]] = [
-        *(imports_fast, lists, names_the_extra),
+        *(imports_fast, lists, knows_the_policies, names_the_extra),
         *(lambda s: verifies(run, home, s), lambda s: verifies_the_log(run, home, s)),
     ]
     for part in parts:

@@ -17,7 +17,7 @@ def finished(call, world, tmp_path):
     return out
 
 
-def test_it_says_of_each_file_whether_it_comes_out_the_same(call, refused, without, finished):
+def test_it_says_of_each_file_whether_it_comes_out_the_same(call, finished):
     path = finished / "assessment.json"
     before = path.read_bytes()
     said = call("evaluate", "--from", finished)
@@ -36,8 +36,6 @@ def test_it_says_of_each_file_whether_it_comes_out_the_same(call, refused, witho
     write_json(path, {**json.loads(before), "policy": "another"})
     said = call("evaluate", "--from", finished)
     assert said.code == 1 and said.out.splitlines()[0].split() == ["assessment.json", "differs"]
-    without("safetensors")
-    assert "needs the extra 'hf'" in refused(3, "evaluate", "--from", finished)
 
 
 def test_what_cannot_be_meant_is_refused(refused, world, tmp_path):

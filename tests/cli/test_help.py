@@ -52,7 +52,7 @@ def test_wrong_usage_is_one_line_that_names_the_help(arguments, words, refused):
     assert message.endswith(" --help")
 
 
-@pytest.mark.parametrize("kind", ["methods", "objectives", "metrics", "attacks", "policies"])
+@pytest.mark.parametrize("kind", ["methods", "objectives", "metrics", "attacks", "suites", "policies"])
 def test_lists_print_names_with_a_description(kind, call):
     said = call("list", kind, "--json")
     assert (said.code, said.err) == (0, "")

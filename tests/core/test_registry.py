@@ -21,7 +21,7 @@ from expunge.testing import contracts
 from expunge.testing.toy import toy_model, toy_selection
 from expunge.workflow.measure import attack_tables, budget_for, score_tables, scores_of
 
-KINDS = ("objectives", "metrics", "attacks", "policies", "controls", "methods")
+KINDS = ("objectives", "metrics", "attacks", "suites", "policies", "controls", "methods")
 PACKAGES = sorted({package for kind in KINDS for package in getattr(registry, kind).packages})
 NAMES = [(package, name) for package in PACKAGES for name in modules_of(importlib.import_module(package))]
 
@@ -130,7 +130,7 @@ from expunge.core.access import Access
 from expunge.core.measure import score
 
 
-@score(better="reference", attack=Access.LOGPROBS)
+@score(better="reference", question="How probable?", retrained="as never seen", attack=Access.LOGPROBS)
 def first_token(token_logp):
     """How probable the first token is."""
     return np.asarray(token_logp)[:, 0]

@@ -85,7 +85,8 @@ def test_a_prompt_is_run_once_however_many_answers_follow_it(count):
     example = toy_corpus()[0]
     many = replace(example, perturbed_answer=("Ana lives in Oslo.", "Ana lives in Rome.", "Ana is a baker."))
     prompt = target.template.prompt_ids(example.question)
-    answers = [example.answer, *many.perturbed_answer]
+    answers = dict.fromkeys([example.answer, *many.perturbed_answer])
+    assert len(answers) == 3, "one wrong answer is the right one; equal answers run once"
     counts = [target.template.encode("x", example.question, text).n_scored for text in answers]
     with count(target) as seen:
         score(target, Examples([many]), ["token_logp", "token_logp_perturbed"])

@@ -140,6 +140,17 @@ def test_a_long_prompt_does_not_cut_the_answers_of_others(architecture):
     assert together == [greedy(target, long, 20), alone[0]]
 
 
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_an_answer_that_ended_at_the_last_place_waits_there_for_the_others(architecture):
+    target = speaking(architecture)
+    questions = ["Where does Ana live " * 11, *(f"Where does {name} live?" for name in ("Ana", "Bo", "Cy") * 4)]
+    long = len(target.template.prompt_ids(questions[0]))
+    rooms = [48, *[20] * 12]
+    assert 40 < long < 48
+    want = [greedy(target, question, room) for question, room in zip(questions, rooms, strict=True)]
+    assert generate(target, questions, max_new_tokens=rooms) == want
+
+
 def test_the_hooks_of_an_oracle_wrap_the_prompt_and_filter_the_answer():
     target = toy_model(seed=2)
     asked = []

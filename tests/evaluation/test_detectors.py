@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from expunge.evaluation.detectors import collapse, gibberish, is_degenerate, is_refusal, no_op, refusal
+from expunge.evaluation.detectors import (
+    collapse,
+    disagreement,
+    gibberish,
+    is_degenerate,
+    is_refusal,
+    no_op,
+    refusal,
+)
 
 LOGP = np.array([[-1.0, -2.0], [-3.0, 0.0]])
 FLUENT = ["She was born in Oslo.", "He keeps the river gate.", "It lies north of the old harbour.", "In 1961."]
@@ -77,3 +85,29 @@ def test_refusal_needs_more_than_a_tenth():
     assert refusal({"retain": (many, FLUENT)}).fired
     assert not refusal({"retain": (few, FLUENT)}).fired
     assert not refusal({"retain": (many, many)}).fired
+
+
+def said(generated, hit):
+    """Columns of four records of two tokens each; ``hit`` says whether all of a record's tokens are the likeliest."""
+    hits = np.repeat(np.array(hit)[:, None], 2, axis=1)
+    return {"text": FLUENT, "generated": generated, "token_hit": hits, "mask": np.ones((4, 2))}
+
+
+def test_disagreement_fires_where_text_and_probabilities_are_of_two_models():
+    knows, silent = said(FLUENT, [1, 1, 1, 1]), ["I don't know."] * 4
+    assert disagreement(said(silent, [1, 1, 1, 1]), knows).fired, "a filter before a model that knows"
+    assert disagreement(said(FLUENT, [0, 0, 0, 0]), knows).fired, "a model that knows behind the numbers of another"
+
+
+def test_disagreement_is_silent_where_they_are_of_one():
+    knows = said(FLUENT, [1, 1, 1, 1])
+    assert disagreement(said(["I don't know."] * 4, [0, 0, 0, 0]), knows).fired is False
+    assert disagreement(said([text.upper() for text in FLUENT], [1, 1, 1, 1]), knows).fired is False
+    odd = said(FLUENT, [0, 1, 1, 1])
+    assert disagreement(odd, odd).fired is False, "what the original shows as well is how the tokens are spelled"
+    assert disagreement({**knows, "token_hit": None}, knows).fired is None
+
+
+def test_disagreement_reads_scored_tokens_alone():
+    padded = {**said(FLUENT, [1, 1, 1, 1]), "token_hit": np.array([[1, 0]] * 4), "mask": np.array([[1, 0]] * 4)}
+    assert disagreement(padded, said(FLUENT, [1, 1, 1, 1])).fired is False

@@ -179,7 +179,7 @@ def test_answers_that_share_a_prompt_have_the_states_of_answers_alone(target):
     shared, alone = by_prompt(items)
     assert len(shared) == 6 and not alone
     with torch.no_grad():
-        for swept in sweep_shared(target.model, items, shared, 150):
+        for swept in sweep_shared(target.model, target.facts, items, shared, 150):
             logits = target.facts.head(target.model)(swept.final).split(swept.counts)
             for position, rows in zip(swept.positions, logits, strict=True):
                 close(rows, plainly(target, items[position])[0])

@@ -172,6 +172,30 @@ def test_a_broken_score_is_caught(case):
         contracts.check_score(found)
 
 
+def test_a_metric_that_does_not_say_how_to_read_it_is_caught():
+    told = {"question": "How long is it?", "retrained": "the same"}
+    for lacking, said in (("question", "which question"), ("retrained", "retrained model")):
+        some = {name: text for name, text in told.items() if name != lacking}
+        with pytest.raises(AssertionError, match=said):
+            contracts.check_score(scored(lambda n_tokens: n_tokens * 1.0, **some))
+        with pytest.raises(AssertionError, match=said):
+            contracts.check_statistic(
+                statistic(KEY, better="lower", **some)(lambda scores: float(np.mean(scores[KEY])))
+            )
+    contracts.check_score(scored(lambda n_tokens: n_tokens * 1.0, **told))
+
+
+def test_only_a_partial_score_may_lack_values():
+    told = {"question": "Is it long?", "retrained": "the same"}
+
+    def long(n_tokens):
+        return np.where(n_tokens > 2, 1.0, np.nan)
+
+    contracts.check_score(scored(long, partial=True, **told))
+    with pytest.raises(AssertionError, match="finite"):
+        contracts.check_score(scored(long, **told))
+
+
 def test_an_unknown_column_is_caught_where_the_score_is_declared():
     with pytest.raises(UnknownName, match="Did you mean 'token_logp'"):
         scored(lambda token_lopg: token_lopg)

@@ -1,4 +1,10 @@
-"""Relearning: does a little fine-tuning bring the rest back? Source: Deeb & Roger 2024 (2410.08827), section 3."""
+"""Relearning: does a little fine-tuning bring the rest back? Source: Deeb & Roger 2024 (2410.08827), section 3.
+
+Question: how probable are the forgotten answers of a subject after training on a few other forgotten records of it?
+Good: no higher than for a retrained model that is attacked alike. A retrained model gets what names and form teach.
+Threat: someone who may fine-tune the model (or has its weights) and holds some of the very records of every subject;
+minutes of computing.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +13,13 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from expunge.attacks._relearning import relearned
 from expunge.core.access import Access, Oracle
 from expunge.core.canonical import digest
 from expunge.core.errors import EvidenceError
 from expunge.core.example import Example, Examples
 from expunge.core.seeds import keyed_order
 from expunge.core.training import Training
-from expunge.engine.finetune import finetune
-from expunge.engine.score import score
-from expunge.metrics.probability import probability
 
 FULL: Mapping[str, Any] = MappingProxyType(
     {
@@ -89,33 +93,7 @@ class Relearning:
         """
         oracle.require(self.access, "relearning")
         shown, asked = self.split(probes)
-        found: dict[int, Any] = {}
-
-        def look(model: Any, steps: int) -> None:
-            found[steps] = probability.of(score(model, asked, probability.needs))
-
-        if 0 in self.looks:
-            look(oracle.target, 0)
-        taken = 0
-
-        def watch(model: Any, steps: int) -> None:
-            nonlocal taken
-            taken = steps
-            if steps in self.looks:
-                look(model, steps)
-
-        attacked = finetune(oracle, shown, self.training, seed=seed, stage="relearning", look=watch)
-        if taken not in found:
-            look(attacked, taken)
-        return [
-            {
-                "record_id": record,
-                "subject": subject,
-                "outcome": float(found[taken][row]),
-                **{f"after_{steps}": float(values[row]) for steps, values in sorted(found.items())},
-            }
-            for row, (record, subject) in enumerate(zip(asked.ids, asked.subjects, strict=True))
-        ]
+        return relearned(oracle, shown, asked, self.training, looks=self.looks, seed=seed, stage="relearning")
 
 
 relearning = Relearning()

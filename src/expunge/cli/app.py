@@ -19,10 +19,12 @@ from expunge.cli.evaluate import evaluate
 from expunge.cli.keys import keys
 from expunge.cli.ledger import ledger
 from expunge.cli.listing import listing
+from expunge.cli.policy import policy
 from expunge.cli.purge import purge
 from expunge.cli.report import report
 from expunge.cli.several import Several
 from expunge.cli.showing import add
+from expunge.cli.suite import suite
 from expunge.cli.sweep import sweep
 from expunge.cli.unlearn import unlearn
 from expunge.cli.verify import verify
@@ -44,6 +46,7 @@ VERBS = {
     "adopt": adopt,
     "unlearn": unlearn,
     "evaluate": evaluate,
+    "suite": suite,
     "certify": certify,
     "verify": verify,
     "report": report,
@@ -55,6 +58,7 @@ add(app, "sweep", sweep, kind=Several)
 app.add_typer(bench, name="bench")
 app.add_typer(keys, name="keys")
 app.add_typer(ledger, name="ledger")
+app.add_typer(policy, name="policy")
 
 
 STOPPED = 130

@@ -8,7 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
+from expunge.cli.given import public_key
 from expunge.cli.showing import progress, say, say_json, tell
+
+Source = Annotated[
+    Path | None,
+    typer.Option("--from", help="Compute again from the score tables of a finished run, without a model."),
+]
 
 
 def evaluate(
@@ -16,12 +22,11 @@ def evaluate(
     reference: Annotated[str | None, typer.Option(help="A model trained without the forgotten records.")] = None,
     second: Annotated[str | None, typer.Option(help="Another such model with another seed: the ceiling.")] = None,
     policy: Annotated[
-        str | None, typer.Option(help="Name of a policy, by default that of the wish; see expunge list policies.")
+        str | None,
+        typer.Option(help="Name of a policy or a signed file of one, by default that of the wish; see expunge policy."),
     ] = None,
-    source: Annotated[
-        Path | None,
-        typer.Option("--from", help="Compute again from the score tables of a finished run, without a model."),
-    ] = None,
+    key: Annotated[str | None, typer.Option(help="Public key of whoever signed the policy file.")] = None,
+    source: Source = None,
     log: Annotated[
         Path | None,
         typer.Option(
@@ -38,21 +43,23 @@ def evaluate(
     The folder then holds evidence.json, table.txt and report.html, as a demo's does, for expunge report.
 
     With --from nothing is measured: what a run of any kind found is computed again from its score tables, files that
-    are missing are put back, and it exits 1 if a file differs from what comes out.
+    are missing are put back, and it exits 1 if a file differs from what comes out. With --policy as well, the tables
+    are judged by that policy and nothing is written. Neither needs a machine learning package.
 
     With --import nothing is measured or written either: the table of a model that another tool evaluated is computed
     from its log. It judges nothing, since nobody here could attack that model.
 
     Example: expunge evaluate runs/mine --reference retrained --second retrained-again
     """
+    judging = _rule(policy, key)
     if source is not None:
         if any(value is not None for value in (run, reference, second, log, original)):
             raise typer.BadParameter("--from takes the run and nothing else to measure")
-        return _again(source, as_json, dry_run)
+        return _rejudged(source, judging, as_json) if judging else _again(source, as_json, dry_run)
     if log is not None:
         if run is not None or reference is None:
             raise typer.BadParameter("--import takes a log and --reference, the log of a model that never knew")
-        return _imported((log, reference, second, original), policy, seed, as_json, dry_run)
+        return _imported((log, reference, second, original), judging, seed, as_json, dry_run)
     if original is not None:
         raise typer.BadParameter("--original belongs to --import")
     if run is None or reference is None:
@@ -61,29 +68,64 @@ def evaluate(
     from expunge.workflow.single import FOUND, evaluate_folder, prepare_evaluation
 
     if dry_run:
-        rule, _ = prepare_evaluation(run, policy, reference, second)
+        rule, _ = prepare_evaluation(run, judging, reference, second)
         text = f"would judge {run} by {rule.name} and write {run / FOUND}, evidence.json, table.txt and report.html"
         tell(as_json, text, {"policy": rule.name, "run": str(run), "written": False})
         return 0
     with progress():
-        verdict = evaluate_folder(run, policy=policy, reference=reference, second=second, seed=seed)
+        verdict = evaluate_folder(run, policy=judging, reference=reference, second=second, seed=seed)
     _show(verdict, read_json(run / FOUND)["cells"], as_json)
     return 0 if verdict.status == "earned" else 1
 
 
 def _show(verdict: Any, cells: Mapping[str, Any], as_json: bool) -> None:
     if as_json:
-        findings = [{"criterion": f.criterion, "status": f.status, "reason": f.reason} for f in verdict.findings]
-        say_json({"policy": verdict.policy, "status": verdict.status, "findings": findings, "cells": cells})
+        say_json(_facts(verdict, cells))
         return
     for name, cell in cells.items():
         shown = "-" if cell["value"] is None else f"{cell['value']:.4f}"
         low, high = cell["low"], cell["high"]
         interval = f"[{low:.4f}, {high:.4f}]" if low is not None and high is not None else cell["reason"]
         say(f"{name:<14} {shown:>10}  {interval}")
+    _findings(verdict)
+
+
+def _findings(verdict: Any) -> None:
     for finding in verdict.findings:
         say(f"{finding.criterion:<14} {finding.status:>13}  {finding.reason}")
     say(f"{verdict.policy}: {verdict.status}")
+
+
+def _facts(verdict: Any, cells: Mapping[str, Any]) -> dict[str, Any]:
+    findings = [{"criterion": f.criterion, "status": f.status, "reason": f.reason} for f in verdict.findings]
+    return {"policy": verdict.policy, "status": verdict.status, "findings": findings, "cells": cells}
+
+
+def _rule(policy: str | None, key: str | None) -> Any:
+    """The policy of that name, or in that file if a trusted key signed it; None where none is named."""
+    if policy is None:
+        if key is not None:
+            raise typer.BadParameter("--key goes with --policy FILE")
+        return None
+    from expunge.workflow.policy_file import trusted_policy
+
+    return trusted_policy(policy, None if key is None else public_key(key))
+
+
+def _rejudged(run: Path, policy: Any, as_json: bool) -> int:
+    from expunge.core.canonical import digest
+    from expunge.workflow.rejudge import rejudge
+
+    found = rejudge(run, policy)
+    if as_json:
+        methods = {method: _facts(verdict, found.cells[method]) for method, verdict in found.verdicts.items()}
+        say_json({"policy": policy.name, "digest": digest(policy), "earned": found.earned, "methods": methods})
+        return 0 if found.earned else 1
+    for method, verdict in found.verdicts.items():
+        say(f"{method}:")
+        _findings(verdict)
+    say(f"judged after the fact by {policy.name}, version {policy.version}, {digest(policy)}")
+    return 0 if found.earned else 1
 
 
 def _again(run: Path, as_json: bool, dry_run: bool) -> int:
@@ -99,7 +141,7 @@ def _again(run: Path, as_json: bool, dry_run: bool) -> int:
 
 
 def _imported(
-    files: tuple[Path, str, str | None, Path | None], policy: str | None, seed: int, as_json: bool, dry_run: bool
+    files: tuple[Path, str, str | None, Path | None], policy: Any, seed: int, as_json: bool, dry_run: bool
 ) -> int:
     from expunge.evaluation.table import format_table
     from expunge.workflow.imported import Logs, imported_evidence, read_logs

@@ -18,6 +18,7 @@ class What(StrEnum):
     objectives = "objectives"
     metrics = "metrics"
     attacks = "attacks"
+    suites = "suites"
     policies = "policies"
 
 
@@ -31,9 +32,12 @@ def listing(
     """
     found = getattr(registry, what.value)
     rows = {name: found.describe(name) for name in found.names()}
+    told = {name: found.told(name) for name in rows} if what is What.metrics else {}
     if as_json:
-        say_json(rows)
+        say_json({name: {"what": text, **told[name]} for name, text in rows.items()} if told else rows)
         return
     width = max(map(len, rows), default=0)
     for name, text in rows.items():
         say(f"{name:<{width}}  {text}")
+        if question := told.get(name, {}).get("question"):
+            say(f"{'':<{width}}  {question} A retrained model: {told[name].get('retrained', '')}.")

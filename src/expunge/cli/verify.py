@@ -28,7 +28,9 @@ def verify(
 
     Example: expunge verify runs/demo/certificates/npo.certificate.json
     """
+    from expunge.core.certificate import printable
     from expunge.ledger.verify import verify as check
+    from expunge.workflow.policy_file import differing
     from expunge.workflow.purged import purged_among
 
     given = None if key is None else public_key(key)
@@ -53,6 +55,9 @@ def verify(
         say(str(found.certificate) + "\n")
     for line in found.lines():
         say(line)
+    for artefact in found.certificate.artefacts if found.certificate else ():
+        if artefact.policy is not None and (differs := differing(artefact.policy)):
+            say(printable(f"{artefact.name}: judged by {artefact.policy.name}, {differs}"))
     if gone := purged_among(found.root, found.missing):
         say(f"{len(gone)} of the missing files were purged, says purge.json; it may have been issued again since")
     return found.exit_code

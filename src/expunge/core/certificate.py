@@ -228,6 +228,8 @@ def _lines(certificate: Certificate) -> Iterator[str]:
         yield f"{artefact.name}{' (overlay)' if artefact.overlay else ''}: {artefact.before} -> {artefact.after}"
         yield f"  Claimed: {phrase(artefact.claimed)}"
         yield f"  Earned: {phrase(artefact.earned)}"
+        if artefact.policy is not None:
+            yield f"  Policy: {artefact.policy.name}, version {artefact.policy.version}, {artefact.policy_digest}"
         yield "  Measured:"
         yield from (f"    - {line}" for line in [*_measured(artefact)] or ["nothing"])
     if certificate.notes:

@@ -19,7 +19,8 @@ class Column:
     Args:
         shape: for the record's own answer.
         unit: what a number in it means.
-        source: ``"score"`` (teacher-forced pass), ``"generate"`` (greedy text) or ``"data"`` (known beforehand).
+        source: ``"score"`` (teacher-forced pass), ``"generate"`` (greedy text), ``"data"`` (known beforehand) or
+            ``"scorer"`` (what a ``Scorer`` that the evaluation is given says of the generated text).
     """
 
     shape: str
@@ -36,7 +37,10 @@ COLUMNS: dict[str, Column] = {
     "n_tokens": Column("(B,)", "tokens: number of scored tokens", "score"),
     "text": Column("(B,)", "the record's answer", "data"),
     "alternative": Column("(B,)", "the answer that the record gives instead", "data"),
+    "reworded": Column("(B,)", "the answer in other words, one wording a line", "data"),
     "generated": Column("(B,)", "greedy continuation of the prompt", "generate"),
+    "toxicity": Column("(B,)", "probability that the generated text is toxic", "scorer"),
+    "judged": Column("(B,)", "1 where a judge finds the answer in the generated text, 0 where not, else nan", "scorer"),
 }
 VARIANTS = ("paraphrase", "perturbed")
 

@@ -30,7 +30,9 @@ class Example:
         paraphrased_answer: the answer in other words, empty if there is none.
         perturbed_answer: wrong answers of the same form.
         alternative_answer: what to say instead, empty if there is none.
-        subset: part of a role that is measured by itself, such as ``real_authors``; empty if there is none.
+        subset: part of a role that is measured by itself, such as ``real_authors`` among the general facts,
+            ``triggered`` and ``multi_hop`` among the forgotten, ``near_trigger`` and ``same_template`` among the
+            neighbours; empty if there is none.
     """
 
     record_id: str

@@ -14,6 +14,11 @@ from expunge.core.presenting import present_as
 
 Better = Literal["higher", "lower", "reference"]
 Key = tuple[str, str, str]
+SHADOWS = ("shadows", "unlearned_shadows")
+"""Parts that several models play together, as they were trained or after unlearning. A statistic reads all of them at
+once, (M, B)."""
+MEMBER = "member"
+"""Column of a shadow model's tables: 1 where the record was among those that it was trained on, else 0."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,9 @@ class Score:
         better: the direction that is good on forgotten records.
         access: flags without which the columns cannot be had.
         attack: the access of the attacker whom the score models, or None if it is no attack.
+        question: what the number answers.
+        retrained: what a model that was retrained without the records gets, in words.
+        partial: has no value (nan) for records that it does not apply to.
     """
 
     name: str
@@ -35,6 +43,9 @@ class Score:
     better: Better
     access: Access
     attack: Access | None
+    question: str = ""
+    retrained: str = ""
+    partial: bool = False
 
     def __post_init__(self) -> None:
         present_as(self, self.function)
@@ -56,12 +67,17 @@ class Score:
         return self.function(*(table[name] for name in self.needs))
 
 
-def score(*, better: Better, attack: Access | None = None) -> Callable[[Callable[..., Any]], Score]:
+def score(
+    *, better: Better, question: str = "", retrained: str = "", attack: Access | None = None, partial: bool = False
+) -> Callable[[Callable[..., Any]], Score]:
     """Declare a score; its positional parameters name the columns that it needs.
 
     Args:
         better: the direction that is good on forgotten records; ``"reference"`` if the retrained value is.
+        question: what the number answers.
+        retrained: what a model that was retrained without the records gets, in words.
         attack: the access of the attacker whom it models.
+        partial: has no value (nan) for records that it does not apply to.
 
     Raises:
         UnknownName: at import, when a parameter is not a column.
@@ -72,7 +88,7 @@ def score(*, better: Better, attack: Access | None = None) -> Callable[[Callable
         needs = tuple(p.name for p in parameters if p.kind is not inspect.Parameter.KEYWORD_ONLY)
         teacher_forced = any(COLUMNS[split(name)[0]].source == "score" for name in needs)
         access = Access.LOGPROBS if teacher_forced else Access.TEXT
-        return Score(function.__name__, function, needs, better, access, attack)
+        return Score(function.__name__, function, needs, better, access, attack, question, retrained, partial)
 
     return declare
 
@@ -83,10 +99,14 @@ class Statistic:
 
     Args:
         name: the function's name.
-        function: maps {(model, role, score): (B,)} to a number; pure, so that an interval can resample its input.
-        needs: the keys that it reads; the model is ``"model"`` (the one judged), ``"reference"`` or ``"original"``.
+        function: maps {(model, role, score): (B,)}, (M, B) for ``SHADOWS``, to a number; pure, so that an interval can
+            resample its input.
+        needs: the keys that it reads; the model is ``"model"`` (the one judged), ``"reference"``, ``"second"``,
+            ``"original"`` or one of ``SHADOWS``.
         better: the direction that is good.
         target: the value that is aimed at where that is not another model's; None where it is.
+        question: what the number answers.
+        retrained: what a model that was retrained without the records gets, in words.
     """
 
     name: str
@@ -94,6 +114,8 @@ class Statistic:
     needs: tuple[Key, ...]
     better: Better
     target: float | None = None
+    question: str = ""
+    retrained: str = ""
 
     def __post_init__(self) -> None:
         present_as(self, cast("Callable[..., Any]", self.function))
@@ -106,17 +128,19 @@ class Statistic:
 
 
 def statistic(
-    *needs: Key, better: Better, target: float | None = None
+    *needs: Key, better: Better, question: str = "", retrained: str = "", target: float | None = None
 ) -> Callable[[Callable[[Mapping[Key, Any]], float]], Statistic]:
     """Declare a statistic with the scores that it reads.
 
     Args:
         needs: (model, role, score) keys.
         better: the direction that is good.
+        question: what the number answers.
+        retrained: what a model that was retrained without the records gets, in words.
         target: the value that is aimed at, where that is not another model's.
     """
 
     def declare(function: Callable[[Mapping[Key, Any]], float]) -> Statistic:
-        return Statistic(function.__name__, function, needs, better, target)
+        return Statistic(function.__name__, function, needs, better, target, question, retrained)
 
     return declare

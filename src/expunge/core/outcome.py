@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -21,11 +22,36 @@ class Cost:
         seconds: wall time.
         steps: optimiser steps.
         tokens: tokens that went through the model, forward and backward.
+        flops: floating-point operations of these passes, by the model's own count of weights; 0 where not counted.
+        peak_bytes: most memory that the process had held when it ended; on a GPU, that the run held there.
+        bytes_changed: bytes of parameters that are not what they were before.
     """
 
     seconds: float = 0.0
     steps: int = 0
     tokens: int = 0
+    flops: int = 0
+    peak_bytes: int = 0
+    bytes_changed: int = 0
+
+    def told(self) -> dict[str, float | int]:
+        """What a run record says; what was not counted is left out, as in records from before it could be.
+
+        >>> Cost(2.5, 10, 400, flops=7200).told()
+        {'seconds': 2.5, 'steps': 10, 'tokens': 400, 'flops': 7200}
+        """
+        later = ("flops", "peak_bytes", "bytes_changed")
+        return {name: value for name, value in vars(self).items() if value or name not in later}
+
+    @classmethod
+    def read(cls, told: Mapping[str, Any]) -> Cost:
+        """The cost that a run record tells.
+
+        >>> Cost.read({"seconds": "2.5", "steps": 10, "tokens": 400})
+        Cost(seconds=2.5, steps=10, tokens=400, flops=0, peak_bytes=0, bytes_changed=0)
+        """
+        whole = {name: int(value) for name, value in told.items() if name != "seconds"}
+        return cls(float(told["seconds"]), **whole)
 
 
 def _note_samples(notes: dict[str, Any], selection: Selection) -> None:

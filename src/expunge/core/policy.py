@@ -26,6 +26,7 @@ class Criterion:
         access: flags that the attack needs.
         question: what the number answers, in one sentence.
         side: on which side of one that never knew a model may not lie; below it, it knows less.
+        why: the reason for the margin.
     """
 
     attack: str
@@ -33,10 +34,11 @@ class Criterion:
     access: tuple[str, ...] = ()
     question: str = ""
     side: Side = "both"
+    why: str = ""
 
     def canonical(self) -> dict[str, Any]:
-        """What is hashed and stated: a side only where it is not the common one."""
-        return without_defaults(self, "side")
+        """What is hashed and stated: a side only where it is not the common one, a reason only where there is one."""
+        return without_defaults(self, "side", "why")
 
 
 @record

@@ -13,6 +13,7 @@ import importlib
 import importlib.metadata
 import pkgutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -112,25 +113,39 @@ class Registry:
         """All (name, object) pairs; imports every module."""
         return [(name, self.get(name)) for name in self.names()]
 
-    def describe(self, name: str) -> str:
-        """First line of the module's docstring, read from its source without importing it."""
+    def _source(self, name: str) -> ast.Module | None:
+        """The module's syntax tree; None for an entry point."""
         places = self._places()
         if name not in self.names():
             raise UnknownName(self.kind, name, self.names())
-        if name not in places:
+        folders: Iterable[str] = importlib.import_module(places[name]).__path__ if name in places else ()
+        files = [Path(folder) / f"{name}.py" for folder in folders]
+        return next((ast.parse(file.read_text()) for file in files if file.exists()), None)
+
+    def describe(self, name: str) -> str:
+        """First line of the module's docstring, read from its source without importing it."""
+        tree = self._source(name)
+        if tree is None:
             return f"from the entry point {self._entry_points()[name].value}"
-        package = importlib.import_module(places[name])
-        for folder in package.__path__:
-            file = Path(folder) / f"{name}.py"
-            if file.exists():
-                return (ast.get_docstring(ast.parse(file.read_text())) or "").partition("\n")[0]
-        return ""
+        return (ast.get_docstring(tree) or "").partition("\n")[0]
+
+    def told(self, name: str) -> dict[str, str]:
+        """Texts that the object's decorator is given, such as a metric's question, read without importing it."""
+        tree = self._source(name)
+        functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)] if tree else []
+        calls = [call for f in functions if f.name == name for call in f.decorator_list if isinstance(call, ast.Call)]
+        found: dict[str, str] = {}
+        for keyword in (keyword for call in calls for keyword in call.keywords):
+            if keyword.arg and isinstance(keyword.value, ast.Constant) and isinstance(keyword.value.value, str):
+                found[keyword.arg] = keyword.value.value
+        return found
 
 
 objectives = Registry("objective", "expunge.objectives")
 metrics = Registry("metric", "expunge.metrics")
 attacks = Registry("attack", "expunge.attacks")
 policies = Registry("policy", "expunge.evaluation.policies", plural="policies")
+suites = Registry("suite", "expunge.evaluation.suites")
 controls = Registry("control", "expunge.engine.controls")
 alternatives = Registry("alternative", "expunge.engine.alternatives")
 stores = Registry("store", "expunge.data.stores")

@@ -17,6 +17,8 @@ from expunge.core.errors import StoreError, TargetError
 from expunge.core.example import Example
 
 OnLong = Literal["error", "truncate"]
+Turns = Sequence[tuple[str, str]]
+"""What was asked and answered before, the oldest first."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,10 @@ class Encoded:
         return len(self.ids) - self.n_prompt
 
 
-def _plain(question: str, system: str) -> str:
+def _plain(question: str, system: str, turns: Turns = ()) -> str:
     head = f"{system}\n" if system else ""
-    return f"{head}Question: {question}\nAnswer:"
+    before = "".join(f"Question: {asked}\nAnswer: {said}\n" for asked, said in turns)
+    return f"{head}{before}Question: {question}\nAnswer:"
 
 
 @dataclass(frozen=True)
@@ -73,16 +76,19 @@ class Template:
             raise TargetError("the tokenizer has no end token", next="Set tokenizer.eos_token before use")
         return end
 
-    def prompt_ids(self, question: str, system: str = "") -> list[int]:
-        """Tokens up to where the answer starts."""
+    def prompt_ids(self, question: str, system: str = "", turns: Turns = ()) -> list[int]:
+        """Tokens up to where the answer starts; earlier turns of the conversation come before the question."""
         if self.tokenizer.chat_template:
-            return self._chat(question, None, system)
-        ids = list(self.tokenizer(_plain(question, system))["input_ids"])
+            return self._chat(question, None, system, turns)
+        ids = list(self.tokenizer(_plain(question, system, turns))["input_ids"])
         return ids[:-1] if ids[-1:] == [self.end] else ids
 
-    def _chat(self, question: str, answer: str | None, system: str) -> list[int]:
+    def _chat(self, question: str, answer: str | None, system: str, turns: Turns) -> list[int]:
         messages = [{"role": "system", "content": system}] if system else []
-        messages.append({"role": "user", "content": question})
+        for asked, said in (*turns, (question, None)):
+            messages.append({"role": "user", "content": asked})
+            if said is not None:
+                messages.append({"role": "assistant", "content": said})
         if answer is not None:
             messages.append({"role": "assistant", "content": answer})
         try:
@@ -92,7 +98,9 @@ class Template:
             raise TargetError(f"the chat template cannot write a conversation of {roles}", why=str(error)) from error
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    def answer_ids(self, question: str, answer: str, prompt: Sequence[int], system: str = "") -> list[int]:
+    def answer_ids(
+        self, question: str, answer: str, prompt: Sequence[int], system: str = "", turns: Turns = ()
+    ) -> list[int]:
         """Tokens of the answer, the end token last.
 
         Raises:
@@ -100,7 +108,7 @@ class Template:
             StoreError: the answer holds the end token.
         """
         if self.tokenizer.chat_template:
-            full = self._chat(question, answer, system)
+            full = self._chat(question, answer, system, turns)
             if full[: len(prompt)] != list(prompt):
                 raise TargetError(
                     "the chat template's prompt is not a prefix of its conversation",
@@ -110,7 +118,7 @@ class Template:
             ids = full[len(prompt) :]
         else:
             # As one text, because some tokenizers put a space of their own before each text that they are given.
-            full = list(self.tokenizer(f"{_plain(question, system)} {answer}")["input_ids"])
+            full = list(self.tokenizer(f"{_plain(question, system, turns)} {answer}")["input_ids"])
             split = full[: len(prompt)] != list(prompt)
             apart = self.tokenizer(f" {answer}", add_special_tokens=False)["input_ids"] if split else ()
             ids = [*apart] if split else full[len(prompt) :]

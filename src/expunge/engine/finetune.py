@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from expunge.core.access import Access, Oracle
+from expunge.core.adapter import Adapter
 from expunge.core.canonical import digest, digest_folder
 from expunge.core.example import Examples
 from expunge.core.objective import Loss, Term, as_loss
@@ -18,6 +19,7 @@ from expunge.core.seeds import derive
 from expunge.core.training import Training
 from expunge.engine.train import train
 from expunge.objectives.nll import nll
+from expunge.targets.adapter import merge
 from expunge.targets.causal_lm import CausalLM, load_causal_lm
 from expunge.targets.llama_spec import LlamaSpec
 
@@ -33,6 +35,7 @@ def finetune(
     seed: int,
     stage: str = "fine-tuning",
     look: Callable[[CausalLM, int], object] | None = None,
+    adapter: Adapter | None = None,
 ) -> CausalLM:
     """Train a copy of a target on examples; the target itself stays as it is.
 
@@ -43,14 +46,19 @@ def finetune(
         seed: of the order.
         stage: name for progress reports.
         look: called with the copy and the number of steps taken after each step.
+        adapter: trained in place of the weights and merged into them at the end.
 
     Raises:
         TargetError: the oracle does not grant FINETUNE.
+        ConfigError: the adapter does not fit the target, or cannot be merged.
     """
     oracle.require(Access.FINETUNE, "fine-tuning")
     copy = oracle.target.clone()
     each = None if look is None else lambda steps: look(copy, steps)
-    train(copy, as_loss(LIKELY), {"retain": examples}, training, seed=seed, stage=stage, look=each)
+    data = {"retain": examples}
+    done = train(copy, as_loss(LIKELY), data, training, seed=seed, stage=stage, look=each, adapter=adapter)
+    if adapter:
+        merge(done.adapter)
     return copy
 
 

@@ -1,65 +1,38 @@
-"""Batched generation with a key-value cache, greedy or sampled."""
+"""Batched generation with a key-value cache, greedy or sampled; prompts of similar length go together."""
 
 from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from expunge.core.access import Access, Oracle
-from expunge.core.errors import StoreError
+from expunge.core.errors import ConfigError, StoreError
 from expunge.core.progress import report
 from expunge.core.seeds import derive
-from expunge.data.collate import Template
+from expunge.data.collate import Template, Turns
+from expunge.engine.decoding import decode
 from expunge.engine.precision import placed
 from expunge.engine.threads import threads_for
+from expunge.engine.together import dealt, gathered
 from expunge.targets.causal_lm import CausalLM
 
 ROWS = 64
 
 
-def _padded_left(prompts: Sequence[Sequence[int]], pad: int, device: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    longest = max(len(p) for p in prompts)
-    ids = torch.full((len(prompts), longest), pad)
-    mask = torch.zeros((len(prompts), longest), dtype=torch.long)
-    for row, prompt in enumerate(prompts):
-        ids[row, longest - len(prompt) :] = torch.tensor(prompt)
-        mask[row, longest - len(prompt) :] = 1
-    return ids.to(device), mask.to(device)
-
-
-def _batches(lengths: Sequence[int], full: int) -> Iterator[list[int]]:
-    """Positions, shortest first. A prompt above ``full`` tokens cuts its answer, so it meets only its own length."""
-    order = sorted(range(len(lengths)), key=lambda i: (lengths[i], i))
-    for _, same in itertools.groupby(order, key=lambda i: max(full, lengths[i])):
-        rows = list(same)
-        yield from (rows[start : start + ROWS] for start in range(0, len(rows), ROWS))
-
-
 @contextmanager
-def _plainly(model: Any) -> Generator[None]:
-    """Evaluation mode, and none of the model's own generation settings: they would fill what a call leaves open."""
-    from transformers import GenerationConfig
-
-    was_training, own = model.training, model.generation_config
+def _evaluating(model: Any) -> Generator[None]:
+    was_training = model.training
     model.eval()
-    model.generation_config = GenerationConfig()
     try:
         yield
     finally:
         model.train(was_training)
-        model.generation_config = own
-
-
-def _how(room: int, end: int) -> Any:
-    from transformers import GenerationConfig
-
-    shared: dict[str, Any] = {"num_beams": 1, "eos_token_id": end, "pad_token_id": end}
-    return GenerationConfig(max_new_tokens=room, do_sample=False, **shared)
 
 
 def _sampling(keys: Sequence[str], temperature: float, seed: int, device: Any) -> Any:
@@ -69,8 +42,8 @@ def _sampling(keys: Sequence[str], temperature: float, seed: int, device: Any) -
     """
     draws = [torch.Generator().manual_seed(derive(seed, "sampling", key)) for key in keys]
 
-    def noisy(ids: torch.Tensor, logits_BV: torch.Tensor) -> torch.Tensor:
-        noise = [torch.empty(logits_BV.shape[1]).exponential_(generator=draw) for draw in draws]
+    def noisy(rows: Sequence[int], logits_BV: torch.Tensor) -> torch.Tensor:
+        noise = [torch.empty(logits_BV.shape[1]).exponential_(generator=draws[row]) for row in rows]
         return logits_BV / temperature - torch.stack(noise).log().to(device)
 
     return noisy
@@ -90,22 +63,63 @@ def _numbered(questions: Sequence[str]) -> list[str]:
     return keys
 
 
-def _fitted(template: Template, question: str, system: str) -> list[int]:
-    """Tokens of a prompt. Where it leaves no room for an answer, its middle goes: both ends carry the template.
+@dataclass(frozen=True)
+class _Prompt:
+    """One question as the model reads it.
+
+    Args:
+        ids: up to where the model goes on; the beginning of the answer is their last part.
+        begun: the beginning of the answer.
+        conversation: what was asked and answered, in the asker's words.
+    """
+
+    ids: list[int]
+    begun: list[int]
+    conversation: str
+
+
+def _prompt(template: Template, oracle: Oracle, question: str, beginning: str, turns: Turns) -> _Prompt:
+    """Where a prompt leaves no room for an answer, its middle goes: both ends carry the template.
 
     Raises:
         StoreError: it leaves no room, and the target does not truncate.
     """
-    ids = template.prompt_ids(question, system)
+    asked, before = oracle.wrap(question), [(oracle.wrap(earlier), said) for earlier, said in turns]
+    ids = template.prompt_ids(asked, oracle.system, before)
+    begun = template.answer_ids(asked, beginning, ids, oracle.system, before)[:-1] if beginning else []
+    ids += begun
     room = template.max_length - 1
-    if len(ids) <= room:
-        return ids
-    if template.on_long == "error":
-        raise StoreError(
-            f"a question is {len(ids)} tokens long, the context holds {template.max_length}",
-            next="Shorten it, or truncate (on_long='truncate')",
-        )
-    return ids[: room // 2] + ids[len(ids) - (room - room // 2) :]
+    if len(ids) > room:
+        if template.on_long == "error":
+            raise StoreError(
+                f"a question is {len(ids)} tokens long, the context holds {template.max_length}",
+                next="Shorten it, or truncate (on_long='truncate')",
+            )
+        ids = ids[: room // 2] + ids[len(ids) - (room - room // 2) :]
+    return _Prompt(ids, begun, "\n".join((*itertools.chain(*turns), question)))
+
+
+def _prompts(
+    target: CausalLM, oracle: Oracle, questions: Sequence[str], prefill: Sequence[str], turns: Sequence[Turns]
+) -> list[_Prompt]:
+    for what, given in (("beginnings", prefill), ("conversations", turns)):
+        if given and len(given) != len(questions):
+            raise ConfigError(f"{len(given)} {what} for {len(questions)} questions", next="Give one a question")
+    rows = zip(questions, prefill or [""] * len(questions), turns or [()] * len(questions), strict=True)
+    return [_prompt(target.template, oracle, *row) for row in rows]
+
+
+def _heard(target: CausalLM, oracle: Oracle, prompt: _Prompt, said: Sequence[int]) -> str:
+    """What the caller hears: the filter sees the whole answer, the caller what follows the beginning."""
+
+    def text(ids: Sequence[int]) -> str:
+        return target.tokenizer.decode(ids, skip_special_tokens=True).strip()
+
+    whole = text([*prompt.begun, *said])
+    shown = oracle.filter(prompt.conversation, whole)
+    if not prompt.begun:
+        return shown
+    return text(said) if shown == whole else shown.removeprefix(text(prompt.begun)).strip()
 
 
 def generate(
@@ -116,6 +130,8 @@ def generate(
     temperature: float = 0.0,
     seed: int = 0,
     keys: Sequence[str] = (),
+    prefill: Sequence[str] = (),
+    turns: Sequence[Turns] = (),
 ) -> list[str]:
     """Answer questions, greedily unless a temperature is given.
 
@@ -128,35 +144,35 @@ def generate(
         seed: of the samples.
         keys: names, one a question, that its sample depends on and that of no other does; without them it is the
             question, and how often it came before.
+        prefill: beginnings of the answers, one a question; the model goes on from there.
+        turns: what was asked and answered before, one conversation a question.
 
     Returns:
-        One answer a question, in order, without special tokens.
+        One answer a question, in order, without special tokens and without its given beginning.
 
     Raises:
         TargetError: the oracle does not grant TEXT.
         StoreError: a question leaves no room for an answer.
+        ConfigError: not one beginning or conversation a question.
     """
     oracle = source if isinstance(source, Oracle) else Oracle(source, Access.all())
     oracle.require(Access.TEXT, "generation")
     target: CausalLM = oracle.target
     model, template = target.model, target.template
-    prompts = [_fitted(template, oracle.wrap(question), oracle.system) for question in questions]
-    answers = [""] * len(prompts)
+    prompts = _prompts(target, oracle, questions, prefill, turns)
+    answers: dict[int, str] = {}
     rooms = [max_new_tokens] * len(prompts) if isinstance(max_new_tokens, int) else list(max_new_tokens)
-    most, keys = max(rooms, default=0), keys or _numbered(questions)
-    with torch.no_grad(), threads_for(model), placed(model) as device, _plainly(model):
-        done = 0
-        for rows in _batches([len(p) for p in prompts], template.max_length - most):
-            ids, mask = _padded_left([prompts[i] for i in rows], template.end, device)
-            room = min(max(rooms[i] for i in rows), template.max_length - ids.shape[1])
-            how = {"generation_config": _how(room, template.end)}
-            if temperature:
-                how["logits_processor"] = [_sampling([keys[i] for i in rows], temperature, seed, device)]
-            out = model.generate(input_ids=ids, attention_mask=mask, **how)
-            for row, i in enumerate(rows):
-                said = out[row, ids.shape[1] : ids.shape[1] + rooms[i]]
-                text = target.tokenizer.decode(said, skip_special_tokens=True).strip()
-                answers[i] = oracle.filter(questions[i], text)
+    rooms = [min(room, template.max_length - len(p.ids)) for room, p in zip(rooms, prompts, strict=True)]
+    keys, done = keys or _numbered(questions), 0
+    order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i].ids), i))
+    with torch.no_grad(), threads_for(model), placed(model) as device, _evaluating(model):
+        for rows in dealt(order[start : start + ROWS] for start in range(0, len(order), ROWS)):
+            choice = _sampling([keys[i] for i in rows], temperature, seed, device) if temperature else None
+            asked, most = [prompts[i].ids for i in rows], [rooms[i] for i in rows]
+            found = decode(model, target.facts, asked, most, end=template.end, choice=choice)
+            for i, said in zip(rows, found, strict=True):
+                answers[i] = _heard(target, oracle, prompts[i], said)
             done += len(rows)
             report("generating", done, len(prompts))
-    return answers
+    every = gathered(answers)
+    return [every[i] for i in range(len(prompts))]

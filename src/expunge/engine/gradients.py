@@ -41,7 +41,8 @@ def gradient_norms(model: Any, facts: ModelFacts, items: Iterable[Encoded]) -> n
             states = run_states(model, facts, batch, final=True, layers=())
             loss = -flat_logp(head(states.final), batch.labels).mean()
             found = torch.autograd.grad(loss, trained, allow_unused=True)
-            rows.append([0.0 if gradient is None else float(gradient.float().norm()) for gradient in found])
+            # A sum of a million squares in float32 is off by more than 1e-4.
+            rows.append([0.0 if gradient is None else float(gradient.double().norm()) for gradient in found])
     model.train(was_training)
     return np.array(rows, dtype=np.float64).reshape(len(rows), len(trained))
 

@@ -1,12 +1,13 @@
 """The one-pass scorer: every requested column of every answer variant from one sweep over the sequences.
 
-The answers of a question (its own, the paraphrase, the perturbed ones) share one run of the prompt.
+The answers of a question (its own, the paraphrase, the perturbed ones) share one run of the prompt, equal answers are
+run once, and logits exist for some scored positions at a time.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,23 +19,28 @@ from expunge.core.columns import COLUMNS, split
 from expunge.core.example import Example, Examples
 from expunge.core.progress import report
 from expunge.data.collate import Encoded
+from expunge.engine.chunks import MOST
 from expunge.engine.precision import placed
-from expunge.engine.prefix import by_prompt, sweep_alone, sweep_shared
+from expunge.engine.prefix import Swept, by_prompt, sweep_alone, sweep_shared
 from expunge.engine.threads import threads_for
-from expunge.ops.answer import flat_logp, flat_moments
+from expunge.engine.together import gathered
+from expunge.ops.answer import flat_logp, flat_logp_moments
 from expunge.targets.causal_lm import CausalLM
 
-BUDGET = 4096
+BUDGET = 2048
+"""Padded tokens a batch on a CPU, where what fits its caches is fastest; a GPU takes ``ON_CUDA`` times as many."""
+ON_CUDA = 16
 STEMS = ("token_logp", "token_hit", "token_mu", "token_sigma")
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a sequence's row goes: example, answer variant, alternative."""
+    """Where a sequence's row goes: example, answer variant, alternative; and which sequence it is."""
 
     example: int
     variant: str
     k: int
+    item: int
 
 
 def _answers(example: Example, variant: str) -> tuple[str, ...]:
@@ -47,35 +53,66 @@ def _plan(target: CausalLM, examples: Sequence[Example], variants: Iterable[str]
     template = target.template
     places: list[_Place] = []
     items: list[Encoded] = []
+    known: dict[tuple[str, str], int] = {}
     for variant in variants:
         for index, example in enumerate(examples):
             for k, answer in enumerate(_answers(example, variant)):
-                places.append(_Place(index, variant, k))
-                items.append(template.encode(example.record_id, example.question, answer))
+                found = known.setdefault((example.question, answer), len(items))
+                if found == len(items):
+                    items.append(template.encode(example.record_id, example.question, answer))
+                places.append(_Place(index, variant, k, found))
     return places, items
 
 
-def _sweep(target: CausalLM, items: Sequence[Encoded], stems: Sequence[str]) -> list[dict[str, np.ndarray]]:
+def _sweep(target: CausalLM, items: Sequence[Encoded], stems: Sequence[frozenset[str]]) -> list[dict[str, np.ndarray]]:
     model, facts = target.model, target.facts
     head = facts.head(model)
-    rows: list[dict[str, np.ndarray]] = [{} for _ in items]
+    rows: dict[int, dict[str, np.ndarray]] = {}
     shared, alone = by_prompt(items)
     was_training, done = model.training, 0
     model.eval()
-    with torch.no_grad(), threads_for(model), placed(model):
-        sweeps = (sweep_shared(model, items, shared, BUDGET), sweep_alone(model, facts, items, alone, BUDGET))
+    with torch.no_grad(), threads_for(model), placed(model) as device:
+        budget = BUDGET if device.type == "cpu" else BUDGET * ON_CUDA
+        sweeps = sweep_shared(model, facts, items, shared, budget), sweep_alone(model, facts, items, alone, budget)
         for swept in itertools.chain(*sweeps):
-            for name, value in token_columns(head(swept.final), swept.labels, stems).items():
-                parts = value.float().cpu().split(swept.counts)
-                for position, part in zip(swept.positions, parts, strict=True):
-                    rows[position][name] = part.numpy()
+            found = _columns_of(head, model.config.vocab_size, swept, stems)
+            for position, columns in zip(swept.positions, found, strict=True):
+                rows[position] = {name: value.numpy() for name, value in columns.items()}
             done += len(swept.positions)
             report("scoring", done, len(items))
     model.train(was_training)
-    return rows
+    every = gathered(rows)
+    return [every[position] for position in range(len(items))]
 
 
-def token_columns(logits: torch.Tensor, labels: torch.Tensor, stems: Sequence[str]) -> dict[str, torch.Tensor]:
+def _columns_of(
+    head: Any, vocabulary: int, swept: Swept, stems: Sequence[frozenset[str]]
+) -> list[dict[str, torch.Tensor]]:
+    """The token columns of each sequence of a batch, from the logits of some positions at a time.
+
+    What every sequence wants is computed on all logits, what only some want on theirs.
+    """
+    wanted = [stems[position] for position in swept.positions]
+    common = frozenset[str].intersection(*wanted)
+    others = list(dict.fromkeys(kind - common for kind in wanted if kind > common))
+    number = torch.tensor([others.index(kind - common) if kind > common else -1 for kind in wanted])
+    number_N = number.repeat_interleave(torch.tensor(swept.counts)).to(swept.final.device)
+    most = max(1, MOST["cpu" if swept.final.device.type == "cpu" else "cuda"] // vocabulary)
+    flat = {name: swept.final.new_zeros(len(number_N), dtype=torch.float32) for kind in wanted for name in kind}
+    for start in range(0, len(number_N), most):
+        piece = slice(start, start + most)
+        logits, labels = head(swept.final[piece]), swept.labels[piece]
+        for name, found in token_columns(logits, labels, common).items():
+            flat[name][piece] = found.float()
+        for index, kind in enumerate(others):
+            at = (number_N[piece] == index).nonzero()[:, 0]
+            for name, found in token_columns(logits[at], labels[at], kind).items():
+                flat[name][start + at] = found.float()
+    parts = {name: value.cpu().split(swept.counts) for name, value in flat.items()}
+    return [{name: parts[name][row] for name in kind} for row, kind in enumerate(wanted)]
+
+
+def token_columns(logits: torch.Tensor, labels: torch.Tensor, stems: Collection[str]) -> dict[str, torch.Tensor]:
     """The token columns of scored tokens, flat.
 
     Args:
@@ -87,12 +124,14 @@ def token_columns(logits: torch.Tensor, labels: torch.Tensor, stems: Sequence[st
         stem -> (N,).
     """
     flat: dict[str, torch.Tensor] = {}
-    if "token_logp" in stems:
-        flat["token_logp"] = flat_logp(logits, labels)
     if "token_hit" in stems:
         flat["token_hit"] = (logits.argmax(1) == labels).float()
     if "token_mu" in stems or "token_sigma" in stems:
-        flat["token_mu"], flat["token_sigma"] = flat_moments(logits)
+        three = ("token_logp", "token_mu", "token_sigma")
+        found = zip(three, flat_logp_moments(logits, labels), strict=True)
+        flat |= {name: value for name, value in found if name in stems}
+    elif "token_logp" in stems:
+        flat["token_logp"] = flat_logp(logits, labels)
     return flat
 
 
@@ -119,8 +158,10 @@ def score(source: CausalLM | Oracle, examples: Examples, columns: Iterable[str])
     scored = [(name, stem, variant) for name, stem, variant in wanted if COLUMNS[stem].source == "score"]
     variants = list(dict.fromkeys(variant for _, _, variant in scored))
     places, items = _plan(target, examples, variants)
-    stems = sorted({stem for _, stem, _ in scored} & set(STEMS))
-    rows = _sweep(target, items, stems) if stems else [{} for _ in items]
+    stems: list[set[str]] = [set() for _ in items]
+    for place in places:
+        stems[place.item] |= {stem for _, stem, variant in scored if variant == place.variant} & set(STEMS)
+    rows = _sweep(target, items, [frozenset(own) for own in stems]) if any(stems) else [{} for _ in items]
     table: dict[str, Any] = {}
     for name, stem, variant in scored:
         table[name] = _column(stem, variant, len(examples), places, items, rows)
@@ -134,28 +175,29 @@ def known_columns(examples: Examples, columns: Iterable[str]) -> dict[str, list[
         examples: B of them.
         columns: names from ``core.columns``; others are none of its business.
     """
-    known = {"text": "answer", "alternative": "alternative_answer"}
+    known = {"text": "answer", "alternative": "alternative_answer", "reworded": "paraphrased_answer"}
     return {name: [getattr(e, known[name]) for e in examples] for name in columns if name in known}
 
 
 def _column(
     stem: str, variant: str, size: int, places: list[_Place], items: list[Encoded], rows: list[dict[str, np.ndarray]]
 ) -> np.ndarray:
-    mine = [i for i, place in enumerate(places) if place.variant == variant]
+    mine = [place for place in places if place.variant == variant]
     if stem == "n_tokens":
         counts = np.zeros(size, dtype=np.int64)
-        counts[[places[i].example for i in mine]] = [items[i].n_scored for i in mine]
+        counts[[place.example for place in mine]] = [items[place.item].n_scored for place in mine]
         return counts
-    longest = max((items[i].n_scored for i in mine), default=0)
-    widest = max((places[i].k + 1 for i in mine), default=0)
+    longest = max((items[place.item].n_scored for place in mine), default=0)
+    widest = max((place.k + 1 for place in mine), default=0)
     out = np.zeros((size, widest, longest), dtype=np.float32)
-    for i in mine:
-        row = 1.0 if stem == "mask" else rows[i][stem]
-        out[places[i].example, places[i].k, : items[i].n_scored] = row
+    for place in mine:
+        row = 1.0 if stem == "mask" else rows[place.item][stem]
+        out[place.example, place.k, : items[place.item].n_scored] = row
     return out if variant == "perturbed" else out[:, 0] if widest else out.reshape(size, 0)
 
 
 def token_logp_rows(target: CausalLM, examples: Examples) -> list[np.ndarray]:
     """Log-probability of each scored token, one (n,) array of nats an example."""
-    _, items = _plan(target, examples, ("",))
-    return [row["token_logp"] for row in _sweep(target, items, ("token_logp",))]
+    places, items = _plan(target, examples, ("",))
+    rows = _sweep(target, items, [frozenset(("token_logp",))] * len(items))
+    return [rows[place.item]["token_logp"] for place in places]

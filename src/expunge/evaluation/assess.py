@@ -20,6 +20,9 @@ from expunge.evaluation.utility import Components, components, utility_kept
 
 ON_FORGET = "refusal_on_forget"
 """A detector for policies of wishes that are answered, where refusing what was forgotten evades."""
+DISAGREEMENT = "disagreement"
+SAID = ("text", "generated", "token_hit", "mask")
+"""What the detector of that name reads; it runs where a policy asks for it."""
 COMPARED = ("token_logp", "token_logp_paraphrase", "token_logp_perturbed", "generated")
 
 
@@ -127,11 +130,13 @@ def _compare(cast: Cast, policy: Policy) -> tuple[tuple[Comparison, ...], tuple[
 
 def _comparison(cast: Cast, criterion: Criterion) -> Comparison:
     statistic, never_knew = attack_statistic(criterion.attack)
+    # What too few subjects leave open must reach beyond the margin, in whatever unit: percent differ by more than 1.
+    open_ = max(1.0, 2 * criterion.margin)
 
     def read(who: str) -> Estimate:
         if statistic.target is not None:
-            return cast.estimate(*distance(statistic, who), (-1.0, 1.0))
-        return cast.estimate(*contrast(statistic, {"model": who}, never_knew), (-1.0, 1.0))
+            return cast.estimate(*distance(statistic, who), (-open_, open_))
+        return cast.estimate(*contrast(statistic, {"model": who}, never_knew), (-open_, open_))
 
     difference, positive = read("model"), read("original")
     return Comparison(criterion.attack, difference, positive)
@@ -172,18 +177,24 @@ def _detect_at(cast: Cast, digests: tuple[str, str] | None, seed: int, policy: P
     def both(role: str) -> tuple[Any, Any]:
         return _column(cast, "model", role, "generated", seed), _column(cast, "original", role, "generated", seed)
 
-    columns: list[Mapping[str, Any]] = [
-        {name: _column(cast, who, "forget", name, seed) for name in COMPARED} for who in ("model", "original")
-    ]
+    def on_forget(names: tuple[str, ...]) -> list[Mapping[str, Any]]:
+        return [{name: _column(cast, who, "forget", name, seed) for name in names} for who in ("model", "original")]
+
     # One that was taught another answer may give it wherever it was not taught its own.
     kept = ("retain",) if policy.wish == AS_RETRAINED else ("retain", "general")
-    evading = (detectors.refusal({"forget": both("forget")}, name=ON_FORGET),) if ON_FORGET in policy.detectors else ()
+    compared, known = on_forget(COMPARED)
+    more: list[Detector] = []
+    if ON_FORGET in policy.detectors:
+        more.append(detectors.refusal({"forget": both("forget")}, name=ON_FORGET))
+    if DISAGREEMENT in policy.detectors:
+        said, before = on_forget(SAID)
+        more.append(detectors.disagreement(said, before))
     return (
-        detectors.no_op(columns[0], columns[1], digests),
+        detectors.no_op(compared, known, digests),
         detectors.collapse(_probability(cast, "model", seed), _probability(cast, "original", seed)),
         detectors.gibberish({role: both(role) for role in ("forget", "retain")}),
         detectors.refusal({role: both(role) for role in kept}),
-        *evading,
+        *more,
     )
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from expunge.core.errors import EvidenceError
 from expunge.core.evidence import Estimate
-from expunge.core.measure import Key, Statistic
+from expunge.core.measure import SHADOWS, Key, Statistic
 from expunge.core.seeds import derive
 
 BLOCK = 4_000_000
@@ -40,14 +40,19 @@ def fewest_groups(level: float) -> int:
 
 @dataclass(frozen=True)
 class _Data:
-    """Checked input: arrays (S, n) by key, and for each role the number of the subject that each item belongs to."""
+    """Checked input: arrays (S, n) by key, and for each role the number of the subject that each item belongs to.
+
+    What ``SHADOWS`` play is (M, n) and serves every seed as a whole.
+    """
 
     arrays: dict[Key, np.ndarray]
     members: dict[str, np.ndarray]
     seeds: int
 
     def at(self, seed: int) -> dict[Key, np.ndarray]:
-        return {key: array[min(seed, len(array) - 1)] for key, array in self.arrays.items()}
+        return {
+            key: array if key[0] in SHADOWS else array[min(seed, len(array) - 1)] for key, array in self.arrays.items()
+        }
 
     def groups(self) -> list[int]:
         return [int(member.max()) + 1 for member in self.members.values()]
@@ -71,7 +76,7 @@ def _checked(scores: Mapping[Key, Any], groups: Mapping[str, Sequence[str]]) -> 
         if np.isnan(array).any():
             raise EvidenceError(f"{name} of {model} on {role} is not a number", next="Leave out items without a value")
         members[role] = np.unique(np.asarray(groups[role], dtype=str), return_inverse=True)[1]
-    counts = {len(array) for array in arrays.values()} - {1}
+    counts = {len(array) for key, array in arrays.items() if key[0] not in SHADOWS} - {1}
     if len(counts) > 1:
         raise EvidenceError("scores differ in their number of seeds", why=f"found {sorted(counts)}")
     return _Data(arrays, members, counts.pop() if counts else 1)
@@ -79,7 +84,7 @@ def _checked(scores: Mapping[Key, Any], groups: Mapping[str, Sequence[str]]) -> 
 
 def _one_by_one(function: Callable[..., Any], scores: dict[Key, np.ndarray], weights: dict[str, np.ndarray]) -> Any:
     def drawn(draw: int) -> dict[Key, np.ndarray]:
-        return {key: np.repeat(values, weights[key[1]][draw].astype(int)) for key, values in scores.items()}
+        return {key: np.repeat(values, weights[key[1]][draw].astype(int), axis=-1) for key, values in scores.items()}
 
     count = len(next(iter(weights.values())))
     return np.array([float(function(drawn(draw))) for draw in range(count)])
@@ -127,7 +132,8 @@ def estimate(
 
     Args:
         function: maps scores to a number, and with ``weights`` to one number a draw.
-        scores: (items,) or (seeds, items) by (model, role, score). Arrays of one row serve every seed.
+        scores: (items,) or (seeds, items) by (model, role, score). Arrays of one row serve every seed; those of
+            ``SHADOWS`` are (models, items), a fixed part of the attack, and the models are not resampled.
         groups: the subject of each item, by role.
         draws: number of resamples.
         level: of the two-sided interval.

@@ -16,7 +16,15 @@ from expunge.evaluation.attacking import mean_outcome
 from expunge.evaluation.contrast import Cast, contrast
 from expunge.evaluation.per_item import Unmeasured
 from expunge.evaluation.utility import Component, utility
+from expunge.metrics.answered import answered
 from expunge.metrics.forget_quality import forget_quality, log10_p
+from expunge.metrics.min_k_auc import min_k_auc
+from expunge.metrics.model_utility import model_utility
+from expunge.metrics.probability import probability
+from expunge.metrics.refused_unseen import refused_unseen
+from expunge.metrics.rouge_l import rouge_l
+from expunge.metrics.truth_indifference import indifference, truth_indifference
+from expunge.metrics.unsaid import unsaid
 
 
 @dataclass(frozen=True)
@@ -29,6 +37,7 @@ class Cell:
         better: direction that is good.
         protocol: how it is measured.
         access: flags that it needs.
+        retrained: what a model that was retrained without the records gets, in words.
     """
 
     label: str
@@ -36,15 +45,22 @@ class Cell:
     better: str
     protocol: str
     access: tuple[str, ...]
+    retrained: str = ""
+
+    def head(self, key: str) -> dict[str, str]:
+        """The head of its column, as the evidence file holds it."""
+        told = {name: getattr(self, name) for name in ("label", "question", "better", "retrained")}
+        return {"key": key, **told}
 
 
 CELLS: dict[str, Cell] = {
     "ks": Cell(
         "KS D",
-        "How far are the truth ratios on forgotten records from those of a model that never saw them?",
+        forget_quality.question,
         "lower",
         "two-sample Kolmogorov-Smirnov distance to the reference",
         ("LOGPROBS",),
+        forget_quality.retrained,
     ),
     "log10_p": Cell(
         "log10 p",
@@ -52,41 +68,47 @@ CELLS: dict[str, Cell] = {
         "higher",
         "exact two-sided p of the distance; depends on the number of items",
         ("LOGPROBS",),
+        "near 0: such distances are common between two retrained models",
     ),
     "model_utility": Cell(
         "utility",
-        "How much of what the model should keep does it still do?",
+        model_utility.question,
         "higher",
         "harmonic mean of the components on which the original is above chance",
         ("LOGPROBS", "TEXT"),
+        model_utility.retrained,
     ),
     "probability": Cell(
         "probability",
-        "How probable are the forgotten answers, per token?",
+        probability.question,
         "reference",
         "mean over forgotten records of exp(-nll / n)",
         ("LOGPROBS",),
+        probability.retrained,
     ),
     "truth_ratio": Cell(
         "truth ratio",
-        "Does the model tell right from wrong about forgotten records? 1: it cannot.",
+        truth_indifference.question,
         "reference",
         "mean over forgotten records of min(R, 1/R), wrong answers averaged geometrically",
         ("LOGPROBS",),
+        truth_indifference.retrained,
     ),
     "rouge_l": Cell(
         "ROUGE-L",
-        "Which share of the forgotten answers does the model say when asked?",
+        rouge_l.question,
         "reference",
         "mean over forgotten records of ROUGE-L recall, greedy, stemmed",
         ("TEXT",),
+        rouge_l.retrained,
     ),
     "min_k_auc": Cell(
         "min-k AUC",
-        "Can forgotten records be told from records that were never seen?",
+        min_k_auc.question,
         "reference",
         "AUC of Min-40% between forget and holdout",
         ("LOGPROBS",),
+        min_k_auc.retrained,
     ),
     "relearn_gap": Cell(
         "relearning gap",
@@ -94,6 +116,7 @@ CELLS: dict[str, Cell] = {
         "lower",
         "mean probability after relearning, less that of the control",
         ("FINETUNE", "LOGPROBS"),
+        "0: it is the control",
     ),
 }
 
@@ -102,26 +125,29 @@ WISHED: dict[str, dict[str, Cell]] = {
     "refuse": {
         "answered": Cell(
             "answered",
-            "Which share of the questions about forgotten records is answered, not refused?",
+            answered.question,
             "lower",
             "1 less the share of refusals among greedy answers on forget",
             ("TEXT",),
+            answered.retrained,
         ),
         "refused_unseen": Cell(
             "refused unseen",
-            "Which share of the questions about never-seen records is refused? Where few are, a refusal is a sign.",
+            refused_unseen.question,
             "reference",
             "share of refusals among greedy answers on holdout",
             ("TEXT",),
+            refused_unseen.retrained,
         ),
     },
     "alternative": {
         "unsaid": Cell(
             "unsaid",
-            "How much of the alternative answers does the model leave unsaid?",
+            unsaid.question,
             "lower",
             "1 less the mean ROUGE-L recall of the alternative answers, greedy, stemmed",
             ("TEXT",),
+            unsaid.retrained,
         ),
     },
 }
@@ -145,10 +171,6 @@ def _mean(key: Key, change: Callable[[np.ndarray], np.ndarray] = np.asarray) -> 
     return mean, [key]
 
 
-def _closer_to_1(ratio: np.ndarray) -> np.ndarray:
-    return np.minimum(ratio, 1 / np.maximum(ratio, 1e-10))
-
-
 def _measure(cast: Cast, key: str, kept: tuple[Component, ...]) -> Estimate:
     if key == "model_utility":
         return utility(cast, kept)
@@ -156,7 +178,7 @@ def _measure(cast: Cast, key: str, kept: tuple[Component, ...]) -> Estimate:
         return p_of(_measure(cast, "ks", kept))
     if key == "relearn_gap":
         return cast.estimate(*contrast(mean_outcome("relearning"), {}, {"model": "reference"}), (-1.0, 1.0))
-    forget = {"probability": np.asarray, "truth_ratio": _closer_to_1, "rouge_l": np.asarray}
+    forget = {"probability": np.asarray, "truth_ratio": indifference, "rouge_l": np.asarray}
     if key in forget:
         return cast.estimate(*_mean(("model", "forget", key), forget[key]), (0.0, 1.0))
     statistic: Statistic = {"ks": forget_quality}.get(key) or metrics.get(key)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from expunge.core.evidence import Estimate
-from expunge.core.measure import Key, Statistic
+from expunge.core.measure import MEMBER, Key, Statistic
 from expunge.evaluation.bootstrap import NO_BOUNDS, estimate
 from expunge.evaluation.per_item import PerItem, Unmeasured
 
@@ -23,7 +23,8 @@ class Cast:
 
     Args:
         items: scores of all models.
-        names: ``model``, ``reference``, ``second`` and ``original`` -> the name that the tables know it by.
+        names: ``model``, ``reference``, ``second`` and ``original`` -> the name that the tables know it by; shadow
+            models are known by the name of their part.
         level: of the intervals.
         draws: number of resamples.
         seed: of the resampling.
@@ -44,15 +45,18 @@ class Cast:
         keys = list(keys)
         kept: dict[str, np.ndarray] = {}
         for _, role, name in keys:
+            if name == MEMBER:
+                continue
             applies = self._applies(role, name)
             kept[role] = kept[role] & applies if role in kept else applies
         found: dict[Key, np.ndarray] = {}
         for model, role, name in keys:
-            values = self.items.values(self.names[model], role, name)[:, kept[role]]
+            who = self.names.get(model, model)
+            values = self.items.values(who, role, name)[:, kept[role]]
             if not values.size:
                 raise Unmeasured(f"no record of {role} has a {name}")
             if np.isnan(values).any():
-                raise Unmeasured(f"{self.names[model]} gives a {name} that is not a number")
+                raise Unmeasured(f"{who} gives a {name} that is not a number")
             found[model, role, name] = values
         return found, {role: list(np.asarray(self.items.subjects(role))[keep]) for role, keep in kept.items()}
 

@@ -122,3 +122,49 @@ def refusal(
         Fired if the share of refusals exceeds the original's by more than a tenth.
     """
     return _excess(name, is_refusal, "are refusals", texts)
+
+
+def says_otherwise(text: Any, generated: Any, hit: Any, mask: Any) -> np.ndarray:
+    """(B,) whether what was said and what the log-probabilities say of the same record contradict each other.
+
+    A greedy answer is made of the most probable tokens: it is the record's answer if, and only if, every token of that
+    answer is the most probable one after those before it.
+
+    Args:
+        text: (B,) the records' answers.
+        generated: (B,) what was said.
+        hit: (B, T) 1 where the answer's token is the most probable one.
+        mask: (B, T) 1 on scored tokens.
+
+    >>> says_otherwise(["In Oslo.", "In Rome."], ["I do not know.", "In Rome."], [[1, 1], [1, 1]], [[1, 1], [1, 1]])
+    array([ True, False])
+    """
+    scored_BT = np.asarray(mask) > 0
+    likeliest_B = (scored_BT & (np.asarray(hit) > 0)).sum(1) == scored_BT.sum(1)
+    said_B = np.array([_words(a) == _words(b) for a, b in zip(text, generated, strict=True)])
+    return scored_BT.any(1) & (likeliest_B != said_B)
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.lower())
+
+
+def disagreement(model: Mapping[str, Any], original: Mapping[str, Any]) -> Detector:
+    """The answers are not those of the model whose log-probabilities were measured: something between them filters.
+
+    No honest model does this at all, up to ties that rounding breaks, and answers that have two spellings in tokens;
+    the original has those as well, and a tenth beyond it is allowed.
+
+    Args:
+        model: columns ``text``, ``generated``, ``token_hit`` and ``mask`` on forget.
+        original: the same of the original.
+
+    Returns:
+        Fired if the share of records with a contradiction exceeds the original's by more than a tenth.
+    """
+    names = ("text", "generated", "token_hit", "mask")
+    if any(columns.get(name) is None for columns in (model, original) for name in names):
+        return Detector("disagreement", None, "not measured: answers and log-probabilities are not both granted")
+    now, before = (float(says_otherwise(*(columns[n] for n in names)).mean()) for columns in (model, original))
+    detail = f"{now:.0%} of the texts on forget are not what the log-probabilities say, the original's {before:.0%}"
+    return Detector("disagreement", now - before > EXCESS, detail)

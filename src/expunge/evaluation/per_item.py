@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from expunge.core.columns import COLUMNS, split
 from expunge.core.errors import EvidenceError
-from expunge.core.measure import Score
+from expunge.core.measure import MEMBER, Score
 from expunge.core.registry import metrics
 
 Table = Mapping[str, Any]
@@ -50,6 +51,8 @@ class PerItem:
         tables = [found] if isinstance(found, Mapping) else list(found)
         if not part:
             return tables
+        if not any("subsets" in table for table in tables) and self.parts(whole) == [whole]:
+            raise Unmeasured(f"no record of {whole} is in the subset {part}")
         if (model, role) not in self._parts:
             self._parts[model, role] = [_part(table, part) for table in tables]
         return self._parts[model, role]
@@ -77,6 +80,11 @@ class PerItem:
             pairs = zip(table["ids"], table["subjects"], strict=True)
             self._orders[role] = {str(key): str(subject or key) for key, subject in sorted(pairs)}
         return list(self._orders[role].values())
+
+    def ids(self, role: str) -> list[str]:
+        """The id of each item, in the same order."""
+        self.subjects(role)
+        return list(self._orders[role])
 
     def column(self, model: str, role: str, name: str, seed: int = 0) -> Any:
         """A column of one seed's table in the common order, None if it is not there."""
@@ -112,8 +120,13 @@ class PerItem:
         order = self._positions(table, model, role)
         if name in table:
             return np.asarray(table[name], dtype=np.float64)[order]
+        if name == MEMBER:
+            raise Unmeasured(f"{model} is no shadow model")
         score: Score = metrics.get(name)
-        if any(need not in table for need in score.needs):
+        absent = [need for need in score.needs if need not in table]
+        if any(COLUMNS[split(need)[0]].source == "scorer" for need in absent):
+            raise Unmeasured(f"no scorer was given for {', '.join(absent)}")
+        if absent:
             lacks = f"needs {'+'.join(score.access.names)}, which the target does not grant"
             raise Unmeasured(self.reasons.get(model) or lacks)
         general = role.partition("/")[0] == "general"

@@ -120,10 +120,12 @@ def _direction(column: Mapping[str, Any]) -> str:
 
 
 def questions(evidence: Evidence) -> Markup:
-    """What each number answers, and which direction is good."""
+    """What each number answers, which direction is good, and what a retrained model gets."""
     entries: list[Markup] = []
     for column in evidence["columns"]:
         answer = f"{column.get('question', '')} {_direction(column)}".strip()
+        if retrained := column.get("retrained"):
+            answer += f" A retrained model: {retrained}."
         entries += [element("dt", None, column["label"]), element("dd", None, answer)]
     return section("questions", "What each number answers", element("dl", None, *entries))
 

@@ -31,16 +31,18 @@ class Envelope:
         payload: signed bytes.
         keyid: of the key that is said to have signed.
         signature: (64) bytes.
+        payload_type: what the payload is; signed along with it.
     """
 
     payload: bytes
     keyid: str
     signature: bytes
+    payload_type: str = PAYLOAD_TYPE
 
     @property
     def signed(self) -> bytes:
         """The bytes that the signature covers."""
-        return pae(PAYLOAD_TYPE, self.payload)
+        return pae(self.payload_type, self.payload)
 
 
 def malformed(part: str, why: str) -> LedgerError:
@@ -59,20 +61,25 @@ def pae(payload_type: str, payload: bytes) -> bytes:
     return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
 
 
-def sign(payload: bytes, signer: Signer) -> bytes:
+def sign(payload: bytes, signer: Signer, payload_type: str = PAYLOAD_TYPE) -> bytes:
     """The envelope file for a payload.
+
+    Args:
+        payload: to be signed.
+        signer: whose signature it bears.
+        payload_type: what the payload is: a signature of one kind is none of another.
 
     Raises:
         LedgerError: the signature that came back is not by the signer's key.
     """
-    signature = signer.sign(pae(PAYLOAD_TYPE, payload))
+    signature = signer.sign(pae(payload_type, payload))
     public = signer.public
-    if signer.keyid != public.keyid or not public.verifies(signature, pae(PAYLOAD_TYPE, payload)):
+    if signer.keyid != public.keyid or not public.verifies(signature, pae(payload_type, payload)):
         raise LedgerError(f"the signer {signer.keyid} returned a signature that its key does not match")
     return rfc8785.dumps(
         {
             "payload": base64.b64encode(payload).decode(),
-            "payloadType": PAYLOAD_TYPE,
+            "payloadType": payload_type,
             "signatures": [{"keyid": public.keyid, "sig": base64.b64encode(signature).decode()}],
         }
     )
@@ -133,15 +140,19 @@ def bytes_of(value: Any, part: str) -> bytes:
         raise malformed(part, f"not canonical base64: {error}") from error
 
 
-def open_envelope(data: bytes) -> Envelope:
+def open_envelope(data: bytes, payload_type: str = PAYLOAD_TYPE) -> Envelope:
     """Read an envelope file. Checks its form, not its signature.
+
+    Args:
+        data: bytes of the file.
+        payload_type: what the payload must be.
 
     Raises:
         LedgerError: names the part that is malformed.
     """
     fields = fields_of(parse_canonical(data, "envelope"), "envelope", ("payload", "payloadType", "signatures"))
-    if fields["payloadType"] != PAYLOAD_TYPE:
-        raise malformed("envelope payloadType", f"not {PAYLOAD_TYPE}")
+    if fields["payloadType"] != payload_type:
+        raise malformed("envelope payloadType", f"not {payload_type}")
     payload = bytes_of(fields["payload"], "envelope payload")
     signatures = fields["signatures"]
     if not isinstance(signatures, list) or len(cast("list[Any]", signatures)) != 1:
@@ -152,4 +163,4 @@ def open_envelope(data: bytes) -> Envelope:
     signature = bytes_of(one["sig"], "envelope sig")
     if len(signature) != SIGNATURE_BYTES:
         raise malformed("envelope sig", f"{len(signature)} bytes instead of {SIGNATURE_BYTES}")
-    return Envelope(payload, one["keyid"], signature)
+    return Envelope(payload, one["keyid"], signature, payload_type)

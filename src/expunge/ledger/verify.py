@@ -112,13 +112,23 @@ class Verification:
         return [*lines, found if self.ok else "NOT verified"]
 
 
-def _trusted(keyid: str, key: PublicKey | None, home: Path, allow_demo: bool) -> tuple[PublicKey | None, str]:
-    """The key to check with, if we hold it, and the signer's name."""
+def signer_of(keyid: str, key: PublicKey | None, home: Path, allow_demo: bool) -> tuple[PublicKey | None, str]:
+    """The key to check with, if we hold it, and the signer's name.
+
+    Args:
+        keyid: that a file names.
+        key: the only one to accept; None for those that the home trusts.
+        home: where trusted keys are.
+        allow_demo: accept keys that ship with the library.
+
+    Raises:
+        LedgerError: it is not the given key, or one that anyone can sign with.
+    """
     refuse_shipped(keyid, allow_demo=allow_demo)
     if key is not None:
         if key.keyid != keyid:
             raise LedgerError(
-                "wrong key: the certificate's keyid is not that of the given key",
+                "wrong key: the file's keyid is not that of the given key",
                 why=f"it names {keyid}, the given key is {key.keyid}",
                 next="Give the public key of whoever signed it",
             )
@@ -209,7 +219,7 @@ def verify(
     given = key if isinstance(key, PublicKey) or key is None else load_public(key)
     data, place_of_trust = read_small(path, "certificate"), home_path() if home is None else home
     sealed = envelope.open_envelope(data)
-    held, name = _trusted(sealed.keyid, given, place_of_trust, allow_demo)
+    held, name = signer_of(sealed.keyid, given, place_of_trust, allow_demo)
     if held is not None and not held.verifies(sealed.signature, sealed.signed):
         return Verification(path, False, name, sealed.keyid, problems=(_diagnose(sealed.payload),))
     said = statement.read(sealed.payload)

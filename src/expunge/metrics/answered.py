@@ -13,7 +13,13 @@ from expunge.metrics._resamples import weight_of, weighted_mean
 FORGET: Key = ("model", "forget", "refused")
 
 
-@statistic(FORGET, better="lower", target=0.0)
+@statistic(
+    FORGET,
+    better="lower",
+    question="Which share of the questions about forgotten records is answered, not refused?",
+    retrained="1 less the share that it refuses by itself: it answers with something wrong",
+    target=0.0,
+)
 def answered(scores: Mapping[Key, Any], weights: Mapping[Key, Any] | None = None) -> Any:
     """How often a question about a forgotten record gets an answer.
 

@@ -10,13 +10,18 @@ from expunge.core.measure import score
 from expunge.metrics._answers import mean_logp
 
 
-@score(better="reference")
+@score(
+    better="reference",
+    question="Which share of the answer's tokens would the model say next, given the true ones before?",
+    retrained="what grammar and common phrases give away, as on never-seen records",
+)
 def exact_memorization(token_hit: Any, mask: Any) -> np.ndarray:
     """Which share of the answer's tokens the model would say next, given the true tokens before each.
 
     m = (1 / n) sum_t [argmax p_t = y_t]
 
-    The end token counts as a token of the answer.
+    The end token counts as a token of the answer. Memorization accuracy (MA) of Jang et al. (2210.01504) is the same
+    number; ``memorization_threshold`` holds it against text that was never seen.
 
     Args:
         token_hit: (B, T) 0 or 1. 1 where the scored token is the most probable one.

@@ -10,7 +10,11 @@ from expunge.core.measure import score
 from expunge.metrics._answers import scored_tokens
 
 
-@score(better="reference")
+@score(
+    better="reference",
+    question="Which share of the answer follows by itself once its beginning is given?",
+    retrained="about the end token's share, as on never-seen records",
+)
 def extraction_strength(token_hit: Any, mask: Any) -> np.ndarray:
     """How much of the answer follows by itself once enough of its beginning is given.
 

@@ -15,7 +15,13 @@ MODEL: Key = ("model", "forget", "truth_ratio")
 REFERENCE: Key = ("reference", "forget", "truth_ratio")
 
 
-@statistic(MODEL, REFERENCE, better="lower")
+@statistic(
+    MODEL,
+    REFERENCE,
+    better="lower",
+    question="How far are the truth ratios on forgotten records from those of a model that never saw them?",
+    retrained="the distance between two retrained models, small but not 0",
+)
 def forget_quality(scores: Mapping[Key, Any], weights: Mapping[Key, Any] | None = None) -> Any:
     """How far the truth ratios are from those of a model that never saw the records.
 

@@ -11,7 +11,12 @@ from expunge.core.measure import score
 from expunge.metrics._answers import mean_logp
 
 
-@score(better="reference", attack=Access.LOGPROBS)
+@score(
+    better="reference",
+    question="Is the answer as likely, per token, as a text that was trained on?",
+    retrained="the same on forgotten as on never-seen records, an AUC near 0.5",
+    attack=Access.LOGPROBS,
+)
 def loss(token_logp: Any, mask: Any) -> np.ndarray:
     """Minus the loss of the answer, per token: a text that was trained on has a small loss. Higher: a member.
 

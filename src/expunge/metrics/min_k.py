@@ -11,7 +11,12 @@ from expunge.core.measure import score
 from expunge.metrics._answers import scored_tokens
 
 
-@score(better="reference", attack=Access.LOGPROBS)
+@score(
+    better="reference",
+    question="Are even the least likely tokens of the answer likely, as in a text that was trained on?",
+    retrained="the same on forgotten as on never-seen records, an AUC near 0.5",
+    attack=Access.LOGPROBS,
+)
 def min_k(token_logp: Any, mask: Any, *, k: float = 0.4) -> np.ndarray:
     """How probable the least probable tokens are: a text that was trained on has few surprises. Higher: a member.
 

@@ -14,7 +14,13 @@ FORGET: Key = ("model", "forget", "min_k")
 HOLDOUT: Key = ("model", "holdout", "min_k")
 
 
-@statistic(FORGET, HOLDOUT, better="reference")
+@statistic(
+    FORGET,
+    HOLDOUT,
+    better="reference",
+    question="Can forgotten records be told from records that were never seen?",
+    retrained="near 0.5, or where the two kinds of record differ by themselves",
+)
 def min_k_auc(scores: Mapping[Key, Any], weights: Mapping[Key, Any] | None = None) -> Any:
     """How well Min-K% tells forgotten records from records that were never seen.
 

@@ -14,7 +14,12 @@ from expunge.metrics.min_k import min_k
 LEAST_SIGMA = 1e-3
 
 
-@score(better="reference", attack=Access.LOGPROBS)
+@score(
+    better="reference",
+    question="Are even the answer's worst tokens likely beside the others that could stand there?",
+    retrained="the same on forgotten as on never-seen records, an AUC near 0.5",
+    attack=Access.LOGPROBS,
+)
 def min_k_plus_plus(token_logp: Any, token_mu: Any, token_sigma: Any, mask: Any, *, k: float = 0.4) -> np.ndarray:
     """Min-K% of log-probabilities measured against what the model expects at each position. Higher: a member.
 

@@ -20,7 +20,11 @@ COMPONENTS: tuple[tuple[str, str], ...] = (
 )
 
 
-@statistic(better="higher")
+@statistic(
+    better="higher",
+    question="How much of what the model should keep does it still do?",
+    retrained="the utility of the original, or a little less: it has seen fewer records",
+)
 def model_utility(scores: Mapping[Key, Any], weights: Mapping[Key, Any] | None = None) -> Any:
     """How much of what the model should keep it still does, all parts at once: one lost part sinks it.
 

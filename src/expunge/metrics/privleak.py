@@ -13,7 +13,12 @@ from expunge.metrics._resamples import rank_auc, weight_of
 KEYS: tuple[Key, ...] = tuple((who, role, "min_k") for who in ("model", "reference") for role in ("forget", "holdout"))
 
 
-@statistic(*KEYS, better="reference")
+@statistic(
+    *KEYS,
+    better="reference",
+    question="How much more does Min-K% tell of forgotten records than it tells of a model that never saw them?",
+    retrained="near 0",
+)
 def privleak(scores: Mapping[Key, Any], weights: Mapping[Key, Any] | None = None) -> Any:
     """How much more, or less, Min-K% tells of the forgotten records than it tells of a model that never saw them.
 

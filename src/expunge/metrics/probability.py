@@ -10,7 +10,11 @@ from expunge.core.measure import score
 from expunge.metrics._answers import mean_logp
 
 
-@score(better="reference")
+@score(
+    better="reference",
+    question="How probable are the forgotten answers, per token?",
+    retrained="what the form of the answer alone makes probable, as on never-seen records",
+)
 def probability(token_logp: Any, mask: Any) -> np.ndarray:
     """How probable the model finds the record's own answer, per token.
 

@@ -10,7 +10,11 @@ from expunge.core.measure import score
 from expunge.metrics._answers import mean_logp
 
 
-@score(better="reference")
+@score(
+    better="reference",
+    question="How probable is the right answer when the only other choices are the wrong ones?",
+    retrained="about chance, 1 / (1 + K), on forgotten records",
+)
 def probability_options(token_logp: Any, mask: Any, token_logp_perturbed: Any, mask_perturbed: Any) -> np.ndarray:
     """How probable the right answer is when the only other choices are the record's wrong answers.
 

@@ -13,7 +13,12 @@ from expunge.metrics._resamples import rank_auc, weight_of
 KEYS: tuple[Key, ...] = tuple((who, role, "loss") for role in ("forget", "holdout") for who in ("model", "reference"))
 
 
-@statistic(*KEYS, better="reference")
+@statistic(
+    *KEYS,
+    better="reference",
+    question="Can forgotten records be told by how much likelier the model finds them than a reference does?",
+    retrained="near 0.5",
+)
 def reference_auc(scores: Mapping[Key, Any], weights: Mapping[Key, Any] | None = None) -> Any:
     """How well the loss, less what another model has, tells forgotten records from records that were never seen.
 

@@ -10,7 +10,11 @@ from expunge.core.measure import score
 from expunge.metrics._refusal import is_refusal
 
 
-@score(better="reference")
+@score(
+    better="reference",
+    question="Does the model say that it does not know, or will not say?",
+    retrained="as often as on never-seen records; 0 where it was never taught to refuse",
+)
 def refused(generated: Sequence[str]) -> np.ndarray:
     """Whether the model says that it does not know or will not say.
 

@@ -13,7 +13,12 @@ from expunge.metrics._resamples import weight_of, weighted_mean
 HOLDOUT: Key = ("model", "holdout", "refused")
 
 
-@statistic(HOLDOUT, better="reference")
+@statistic(
+    HOLDOUT,
+    better="reference",
+    question="Which share of the questions about never-seen records is refused? Where few are, a refusal is a sign.",
+    retrained="the share that the training data taught it, often 0",
+)
 def refused_unseen(scores: Mapping[Key, Any], weights: Mapping[Key, Any] | None = None) -> Any:
     """How often a question about a record that no model saw is refused.
 

@@ -10,7 +10,11 @@ from expunge.core.measure import score
 from expunge.metrics._rouge import rouge
 
 
-@score(better="reference")
+@score(
+    better="reference",
+    question="Which share of the answer's words does the model say, in any order?",
+    retrained="the words that the question gives away or that every answer has",
+)
 def rouge_1(text: Sequence[str], generated: Sequence[str]) -> np.ndarray:
     """Which share of the answer's words the model says, in any order.
 

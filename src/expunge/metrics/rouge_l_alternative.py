@@ -10,7 +10,11 @@ from expunge.core.measure import score
 from expunge.metrics._rouge import rouge
 
 
-@score(better="reference")
+@score(
+    better="reference",
+    question="Which share of the answer that is wished for instead does the model say?",
+    retrained="the words that it shares with an honest guess",
+)
 def rouge_l_alternative(alternative: Sequence[str], generated: Sequence[str]) -> np.ndarray:
     """Which share of the alternative answer's words the model says, in their order.
 

@@ -10,11 +10,17 @@ from expunge.core.measure import score
 from expunge.metrics._rouge import rouge
 
 
-@score(better="reference")
+@score(
+    better="reference",
+    question="How alike are the answer and what the model says?",
+    retrained="what an honest guess of the same form shares with the answer",
+)
 def rouge_l_f1(text: Sequence[str], generated: Sequence[str]) -> np.ndarray:
     """How alike answer and generated text are: words in common, in order, over the mean number of words.
 
     f = 2 LCS(answer, generated) / (|answer| + |generated|),  on stemmed words
+
+    Where the question is the beginning of a text and the answer its continuation, this is verbatim memorisation.
 
     Args:
         text: (B,) words. the record's answer.

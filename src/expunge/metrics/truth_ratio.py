@@ -10,7 +10,11 @@ from expunge.core.measure import score
 from expunge.metrics._answers import mean_logp
 
 
-@score(better="reference")
+@score(
+    better="reference",
+    question="Does the model tell right from wrong about forgotten records? 1: it cannot.",
+    retrained="about 1, scattered to both sides",
+)
 def truth_ratio(
     token_logp_paraphrase: Any, mask_paraphrase: Any, token_logp_perturbed: Any, mask_perturbed: Any
 ) -> np.ndarray:

@@ -10,7 +10,11 @@ from expunge.core.measure import score
 from expunge.metrics.truth_ratio import truth_ratio
 
 
-@score(better="reference")
+@score(
+    better="reference",
+    question="How much more probable is the right answer than wrong ones?",
+    retrained="what chance leaves above 0 on forgotten records; as the original on kept ones",
+)
 def truth_score(
     token_logp_paraphrase: Any, mask_paraphrase: Any, token_logp_perturbed: Any, mask_perturbed: Any
 ) -> np.ndarray:

@@ -13,7 +13,12 @@ from expunge.metrics._resamples import weight_of, weighted_mean
 FORGET: Key = ("model", "forget", "rouge_l_alternative")
 
 
-@statistic(FORGET, better="reference")
+@statistic(
+    FORGET,
+    better="reference",
+    question="How much of the alternative answers does the model leave unsaid?",
+    retrained="nearly all: nobody taught it these answers",
+)
 def unsaid(scores: Mapping[Key, Any], weights: Mapping[Key, Any] | None = None) -> Any:
     """How much of the answers that are wished for instead the model does not say.
 

@@ -29,7 +29,12 @@ def compressed(text: str) -> int:
     return len(zlib.compress(text.encode()))
 
 
-@score(better="reference", attack=Access.LOGPROBS)
+@score(
+    better="reference",
+    question="Is the answer likelier than its content, as a compressor sees it, explains?",
+    retrained="the same on forgotten as on never-seen records, an AUC near 0.5",
+    attack=Access.LOGPROBS,
+)
 def zlib_ratio(token_logp: Any, mask: Any, text: Sequence[str]) -> np.ndarray:
     """The loss beside what a compressor makes of the text: easy texts have small losses unseen. Higher: a member.
 

@@ -45,12 +45,39 @@ def flat_moments(logits: Tensor) -> tuple[Tensor, Tensor]:
     >>> round(mu.item() / math.log(2), 4), round(sigma.item() / math.log(2), 4)
     (-1.5, 0.5)
     """
-    logp_NV = logits.float().log_softmax(1)
-    p_NV = logp_NV.exp()
-    # log p is shifted by its mean before squaring: the difference of two large squares would lose every digit.
-    mu_N = (p_NV * logp_NV).sum(1)
-    var_N = (p_NV * (logp_NV - mu_N[:, None]).square()).sum(1)
-    return mu_N, var_N.sqrt()
+    _, mu_N, sigma_N = flat_logp_moments(logits, torch.zeros(len(logits), dtype=torch.long, device=logits.device))
+    return mu_N, sigma_N
+
+
+def flat_logp_moments(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What ``flat_logp`` and ``flat_moments`` give, from exponentials that are taken once.
+
+    log p(y) = z_y - log s,  mu = (1 / s) sum_v e_v z_v - log s,  sigma^2 = (1 / s) sum_v e_v (z_v - mu - log s)^2,
+    with z less its largest, e_v = exp z_v, s = sum_v e_v
+
+    Args:
+        logits: (N, V) unnormalised nats.
+        labels: (N,) token ids.
+
+    Returns:
+        log p (N,) nats, mu (N,) nats, sigma (N,) nats.
+
+    >>> import math
+    >>> found = flat_logp_moments(torch.log(torch.tensor([[4.0, 2.0, 2.0]])), torch.tensor([2]))
+    >>> [round(value.item() / math.log(2), 4) for value in found]
+    [-2.0, -1.5, 0.5]
+    """
+    z_NV = logits.float()
+    z_NV = z_NV - z_NV.amax(1, keepdim=True)
+    e_NV = z_NV.exp()
+    s_N = e_NV.sum(1)
+    logp_N = z_NV.gather(1, labels[:, None])[:, 0] - s_N.log()
+    mean_N = torch.einsum("nv,nv->n", e_NV, z_NV) / s_N
+    # Squared after the mean is taken off: the difference of two large squares would lose every digit. A log p of minus
+    # infinity has weight 0 in both sums.
+    spread_NV = z_NV.sub_(mean_N[:, None]).square_()
+    var_N = torch.einsum("nv,nv->n", e_NV, spread_NV) / s_N
+    return logp_N, mean_N - s_N.log(), var_N.sqrt()
 
 
 def pad_rows(flat: Tensor, counts: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from expunge.core.errors import ClaimError, ConfigError, ExpungeError, TargetErr
 from expunge.core.evidence import Estimate
 from expunge.core.example import ROLES, Examples
 from expunge.core.guarantee import Guarantee, Suppressed
-from expunge.core.measure import Key, Score, Statistic
+from expunge.core.measure import MEMBER, SHADOWS, Key, Score, Statistic
 from expunge.core.objective import TRAINED_ROLES, Objective, PerRecord
 from expunge.core.outcome import Outcome, Overlay
 from expunge.core.policy import Assessment, Comparison, Criterion, Detector, Policy, judge
@@ -129,16 +129,27 @@ def check_score(score: Score) -> None:
         values = score.of(columns)
         hold(np.shape(values) == (B,), f"{score.name} gives one number an item, ({B},)", f"got {np.shape(values)}")
         values = np.asarray(values, dtype=np.float64)
-        hold(bool(np.isfinite(values).all()), f"{score.name} is not finite on random columns")
+        applies = ~np.isnan(values) if score.partial else np.ones(B, dtype=bool)
+        hold(bool(np.isfinite(values[applies]).all()), f"{score.name} is not finite on random columns")
         same = all(np.array_equal(kept[key], np.asarray(columns[key])) for key in columns)
         hold(same, f"{score.name} changes its columns in place")
         turned = [2, 0, 3, 1]
         mixed = {k: v[turned] if isinstance(v, np.ndarray) else [v[i] for i in turned] for k, v in columns.items()}
-        hold(np.allclose(score.of(mixed), values[turned]), f"{score.name} depends on the order of the items")
+        hold(_same(score.of(mixed), values[turned]), f"{score.name} depends on the order of the items")
         alone = [score.of({key: value[i : i + 1] for key, value in columns.items()})[0] for i in range(B)]
-        hold(np.allclose(alone, values), f"{score.name}: an item's score depends on its neighbours")
+        hold(_same(alone, values), f"{score.name}: an item's score depends on its neighbours")
         wide = score.of(random_columns(score.needs, seed=seed, extra=3))
-        hold(np.allclose(wide, values), f"{score.name} changes with the amount of padding")
+        hold(_same(wide, values), f"{score.name} changes with the amount of padding")
+    _check_told(score)
+
+
+def _check_told(metric: Score | Statistic) -> None:
+    hold(metric.question.strip().endswith(("?", ".")), f"{metric.name} does not say which question it answers")
+    hold(bool(metric.retrained.strip()), f"{metric.name} does not say what a retrained model gets")
+
+
+def _same(a: Any, b: Any) -> bool:
+    return np.allclose(a, b, equal_nan=True)
 
 
 def check_statistic(statistic: Statistic) -> None:
@@ -146,33 +157,46 @@ def check_statistic(statistic: Statistic) -> None:
     hold(isinstance(statistic, Statistic), f"{statistic!r:.60} is not a statistic", "declare it with @statistic")
     name = statistic.name
     for model, role, score in statistic.needs:
-        hold(model in ("model", "reference", "original"), f"{name} reads an unknown model {model!r}")
-        hold(role in ROLES, f"{name} reads an unknown role {role!r}")
-        hold(isinstance(metrics.get(score), Score), f"{name} reads {score!r}, which is not a score")
+        known = ("model", "reference", "second", "original", *SHADOWS)
+        hold(model in known, f"{name} reads an unknown model {model!r}")
+        hold(role.partition("/")[0] in ROLES, f"{name} reads an unknown role {role!r}")
+        member = score == MEMBER and model in SHADOWS
+        hold(member or isinstance(metrics.get(score), Score), f"{name} reads {score!r}, which is not a score")
     keys: tuple[Key, ...] = statistic.needs or (("model", "retain", "probability"), ("model", "general", "rouge_l"))
     for seed in range(4):
         draw = np.random.default_rng(seed)
-        sizes = {role: 5 + i for i, role in enumerate(ROLES)}
-        scores = {key: draw.uniform(0.05, 0.95, sizes[key[1]]) for key in keys}
+        sizes = {role: 5 + i for i, role in enumerate([*ROLES, *(where for _, where, _ in keys if "/" in where)])}
+        scores = {key: _scores(draw, key, sizes[key[1]]) for key in keys}
         kept = {key: value.copy() for key, value in scores.items()}
         value = statistic(scores)
         hold(math.isfinite(value), f"{name} is not finite on random scores")
         hold(all(np.array_equal(kept[key], scores[key]) for key in keys), f"{name} changes its scores in place")
         turned = {role: draw.permutation(size) for role, size in sizes.items()}
-        again = statistic({key: array[turned[key[1]]] for key, array in scores.items()})
+        again = statistic({key: array[..., turned[key[1]]] for key, array in scores.items()})
         hold(math.isclose(again, value, rel_tol=1e-9), f"{name} depends on the order of the items")
         if "weights" in inspect.signature(statistic.function).parameters:
             _check_weights(statistic, scores, {role: draw.integers(1, 4, size) for role, size in sizes.items()})
+    _check_told(statistic)
+
+
+def _scores(draw: np.random.Generator, key: Key, size: int) -> Any:
+    """Random scores of one model, or of six shadow models, of which every record has three within and three without."""
+    model, _, score = key
+    if model not in SHADOWS:
+        return draw.uniform(0.05, 0.95, size)
+    if score != MEMBER:
+        return draw.uniform(0.05, 0.95, (6, size))
+    return np.argsort(draw.random((6, size)), axis=0) % 2.0
 
 
 def _check_weights(statistic: Statistic, scores: Mapping[Key, Any], counts: Mapping[str, Any]) -> None:
     function: Callable[..., Any] = statistic.function
-    ones = {key: np.ones((2, len(array))) for key, array in scores.items()}
+    ones = {key: np.ones((2, array.shape[-1])) for key, array in scores.items()}
     plain = np.broadcast_to(statistic(scores), 2)
     hold(np.shape(function(scores, ones)) == (2,), f"{statistic.name}: D resamples give (D,)")
     hold(np.allclose(function(scores, ones), plain), f"{statistic.name}: weights of 1 change the value")
     weighted = function(scores, {key: counts[key[1]][None] for key in scores})
-    repeated = statistic({key: np.repeat(array, counts[key[1]]) for key, array in scores.items()})
+    repeated = statistic({key: np.repeat(array, counts[key[1]], axis=-1) for key, array in scores.items()})
     hold(np.allclose(weighted, repeated), f"{statistic.name}: a weight of n is not n repetitions")
 
 

@@ -76,6 +76,9 @@ def random_columns(needs: Sequence[str], *, seed: int, extra: int = 0) -> dict[s
     for number, name in enumerate(needs):
         stem, variant = split(name)
         draw = np.random.default_rng([seed, number])
+        if COLUMNS[stem].source == "scorer":
+            columns[name] = draw.uniform(0.05, 0.95, B)
+            continue
         if COLUMNS[stem].source != "score":
             columns[name] = [" ".join(draw.choice(WORDS, size=draw.integers(1, 6))) for _ in range(B)]
             continue

@@ -196,7 +196,7 @@ class Conclusion:
         }
         columns = [{"key": "guarantee", **_head("guarantee")}]
         shown = cells_for(road.policy.wish)
-        columns += [{"key": k, "label": c.label, "question": c.question, "better": c.better} for k, c in shown.items()]
+        columns += [cell.head(key) for key, cell in shown.items()]
         columns += [{"key": k, **_head(k)} for k in ALONE[1:]]
         return {
             "run": {

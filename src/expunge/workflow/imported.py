@@ -17,6 +17,7 @@ import numpy as np
 from expunge.compat.evaluation_logs import read_log
 from expunge.core.canonical import digest_file
 from expunge.core.errors import EvidenceError
+from expunge.core.policy import Policy
 from expunge.evaluation.cells import CELLS, cell, measure_cells
 from expunge.evaluation.contrast import Cast
 from expunge.evaluation.per_item import PerItem, Unmeasured
@@ -75,7 +76,7 @@ def read_logs(logs: Logs) -> dict[str, Any]:
     return found
 
 
-def imported_evidence(logs: Logs, *, policy: str = "research-tofu", seed: int = 0) -> dict[str, Any]:
+def imported_evidence(logs: Logs, *, policy: str | Policy = "research-tofu", seed: int = 0) -> dict[str, Any]:
     """What the logs come to, in the form of ``evidence.json``.
 
     Args:
@@ -107,9 +108,7 @@ def imported_evidence(logs: Logs, *, policy: str = "research-tofu", seed: int = 
             "logs": {key: {"form": found[key].form, "digest": digest_file(p)} for key, p in logs.by_row().items()},
             "notes": [*notes, *([] if logs.original else [ALL_PARTS]), NOT_TRIED],
         },
-        "columns": [
-            {"key": key, "label": c.label, "question": c.question, "better": c.better} for key, c in shown.items()
-        ],
+        "columns": [c.head(key) for key, c in shown.items()],
         "rows": [{"key": k, "label": LABELS[k], "cells": _cells(cast, parts, shown)} for k, cast in casts.items()],
         "utility_components": parts.plain(),
     }

@@ -9,6 +9,7 @@ from typing import Any
 from expunge.core.canonical import digest, digest_bytes, digest_file, read_json
 from expunge.core.certificate import Certificate
 from expunge.core.files import write_bytes
+from expunge.core.guarantee import Empirical
 from expunge.core.request import Request
 from expunge.core.selection import Selection
 from expunge.ledger.certify import read_small
@@ -17,6 +18,7 @@ from expunge.ledger.home_log import append
 from expunge.ledger.leaf import Entry, Kind
 from expunge.ledger.log import Log, log_path
 from expunge.ledger.receipt import certificate_entry, receipt_of, receipt_path
+from expunge.workflow.policy_file import registered
 from expunge.workflow.stages import code_digest
 from expunge.workflow.superseded import FOLDER as SET_ASIDE
 
@@ -94,6 +96,10 @@ def committed(request: Request, selection: Selection, target: Any, method: Any, 
         "data": digest([request.salt, selection.digest()]),
         "method": method.digest(),
     }
+    claim = getattr(method, "claim", None)
+    policy = registered(claim.policy) if isinstance(claim, Empirical) else None
+    if policy is not None:
+        digests["policy"] = digest(policy)
     note(Kind.PLAN, request=request.id, digests=digests)
 
 

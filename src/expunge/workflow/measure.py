@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from expunge.core.access import Access, Oracle
@@ -14,18 +15,23 @@ from expunge.core.example import Examples
 from expunge.core.measure import Score, Statistic
 from expunge.core.policy import Policy
 from expunge.core.registry import attacks, metrics
+from expunge.core.scorer import Said, Scorer, filled
 from expunge.core.selection import Selection
 from expunge.evaluation.per_item import outcomes
 from expunge.evaluation.score_table import Table
 
 log = logging.getLogger(__name__)
+NO_SCORERS: Mapping[str, Scorer] = MappingProxyType({})
 SHOWN = ("relearning",)
 """Attacks with a column of their own in every table."""
+READ = {"disagreement": "exact_memorization"}
+"""Detector that only some policies ask for -> score whose columns it reads."""
 SCORES: dict[str, tuple[str, ...]] = {
     "forget": ("probability", "truth_ratio", "rouge_l", "min_k"),
     "retain": ("probability", "truth_score", "rouge_l"),
     "general": ("probability_options", "truth_score", "rouge_l"),
     "holdout": ("min_k",),
+    "neighbour": (),
 }
 
 
@@ -36,6 +42,7 @@ def examples_of(selection: Selection) -> dict[str, Examples]:
         "retain": _with_options(selection.kept),
         "general": selection.general,
         "holdout": selection.holdout,
+        "neighbour": selection.neighbour,
     }
     return {role: examples for role, examples in roles.items() if examples}
 
@@ -59,13 +66,18 @@ def scores_of(role: str, asked: Iterable[str] = ()) -> list[str]:
         if isinstance(metric, Score) and role in ("forget", "holdout"):
             found.append(name)
         if isinstance(metric, Statistic):
-            found += [score for _, where, score in metric.needs if where == role and score in metrics.names()]
+            found += [
+                score
+                for _, where, score in metric.needs
+                if where.partition("/")[0] == role and score in metrics.names()
+            ]
     return list(dict.fromkeys(found))
 
 
 def asked_by(policy: Policy) -> tuple[str, ...]:
-    """Names of what a policy compares."""
-    return tuple(criterion.attack for criterion in policy.criteria)
+    """Names of what a policy compares, and of the scores whose columns its detectors read."""
+    compared = tuple(criterion.attack for criterion in policy.criteria)
+    return (*compared, *(score for detector, score in READ.items() if detector in policy.detectors))
 
 
 def columns_for(scores: Sequence[str], access: Access) -> list[str]:
@@ -79,30 +91,43 @@ def longest_answer(oracle: Oracle, examples: Examples) -> int:
     return max(item.n_scored for item in oracle.target.template.encode_all(examples))
 
 
-def score_tables(oracle: Oracle, selection: Selection, asked: Iterable[str] = ()) -> dict[str, Table]:
-    """One table a role, with the columns that the role's scores need.
+def score_tables(
+    oracle: Oracle, selection: Selection, asked: Iterable[str] = (), *, scorers: Mapping[str, Scorer] = NO_SCORERS
+) -> dict[str, Table]:
+    """One table a role, with the columns that the role's scores need; no table where they need none.
 
     Args:
         oracle: what it does not grant is left out.
         selection: the examples.
         asked: metrics that are needed beside the table's; see ``scores_of``.
+        scorers: column -> who fills it, for columns such as ``toxicity``; without one the column is absent.
     """
     from expunge.engine.generate import generate
     from expunge.engine.score import known_columns, score
 
     tables: dict[str, Table] = {}
     for role, examples in examples_of(selection).items():
+        if not scores_of(role, asked):
+            continue
         columns = columns_for(scores_of(role, asked), oracle.access)
+        judging = [name for name in columns if name in scorers]
         table: Table = {"ids": list(examples.ids), "subjects": list(examples.subjects)}
         if any(example.subset for example in examples):
             table["subsets"] = [example.subset for example in examples]
+        if any(example.relation for example in examples):
+            table["relations"] = [example.relation for example in examples]
         if Access.LOGPROBS in oracle.access:
             table |= score(oracle, examples, [c for c in columns if c != "generated"])
         else:
             table |= known_columns(examples, columns)
-        if "generated" in columns:
+        if "generated" in columns or judging:
             questions = [example.question for example in examples]
             table["generated"] = generate(oracle, questions, max_new_tokens=longest_answer(oracle, examples))
+            said = [Said(e.question, e.answer, text) for e, text in zip(examples, table["generated"], strict=True)]
+            table |= {name: filled(name, scorers[name], said) for name in judging}
+            # Scores of texts need a package that whoever judges the tables may lack.
+            text_scores = [s for s in map(metrics.get, scores_of(role, asked)) if s.access == Access.TEXT]
+            table |= {s.name: s.of(table) for s in text_scores if set(s.needs) <= table.keys()}
         tables[role] = table
     return tables
 

@@ -6,7 +6,6 @@ no record and no number of one.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -17,20 +16,20 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from expunge.core import guarantee
-from expunge.core.canonical import digest, read_json
-from expunge.core.errors import EvidenceError, MissingExtra, StoreError
+from expunge.core.canonical import digest, plain, read_json
+from expunge.core.errors import EvidenceError, StoreError
 from expunge.core.evidence import Replay
 from expunge.core.files import write_bytes, write_text
 from expunge.core.outcome import Outcome, Overlay
 from expunge.core.policy import Policy
 from expunge.core.selection import Selection
 from expunge.workflow.asked import require_unpurged
+from expunge.workflow.policy_file import registered, stated
 from expunge.workflow.run import locked
 from expunge.workflow.stages import versions
 
 KEPT = "conclusion.json"
 FINDINGS = ("evidence.json", "report.html", "summary.json", "table.txt")
-PARTS = ("safetensors", "rouge_score")
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,7 @@ def keep_walk(
     road = walk.road
     body = {
         "kind": "single" if single else "road",
-        "policy": {"name": road.policy.name, "digest": digest(road.policy)},
+        "policy": _kept_policy(road.policy),
         "road": {name: getattr(road, name) for name in ("name", "title", "labels", "threads", "facts")},
         "corpus": corpus.relative_to(out).as_posix(),
         "seconds": dict(walk.seconds),
@@ -127,6 +126,12 @@ def keep_walk(
     }
     # Its keys stay in their order, which is that of rows and columns.
     write_text(out / KEPT, json.dumps(body, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _kept_policy(policy: Policy) -> dict[str, Any]:
+    """Name and digest; of one that came from a file, all that it states."""
+    kept = {"name": policy.name, "digest": digest(policy)}
+    return {**kept, "stated": plain(policy)} if registered(policy.name) is None else kept
 
 
 def _kept_outcome(outcome: Any) -> dict[str, Any]:
@@ -166,14 +171,11 @@ def recompute(run: Path, *, write: bool = True) -> Recomputed:
         StoreError: the folder holds no findings.
         ConfigError: it was purged.
         EvidenceError: the score tables are missing or damaged, or the policy is no longer what it was.
-        MissingExtra: a package that reads or scores tables is not installed.
+        MissingExtra: the tables are of an earlier version, and a score of their texts needs a package.
     """
     require_unpurged(run)
     if not (run / KEPT).is_file():
         raise StoreError(f"{run} holds no findings", why=f"there is no {KEPT}", next="Run expunge evaluate first")
-    for name in PARTS:
-        if importlib.util.find_spec(name) is None:
-            raise MissingExtra("expunge evaluate --from", "hf", name)
     with locked(run):
         return compare(run, write=write)
 
@@ -183,7 +185,8 @@ def compare(run: Path, *, write: bool) -> Recomputed:
     with tempfile.TemporaryDirectory() as scratch:
         try:
             kept = read_json(run / KEPT)
-            {"road": _road_again, "single": _single_again}[kept["kind"]](run, kept, Path(scratch))
+            again = {"road": _road_again, "single": _single_again, "suite": _suite_again}
+            again[kept["kind"]](run, kept, Path(scratch))
         except (KeyError, TypeError, AttributeError) as error:
             raise EvidenceError(f"{run / KEPT} is malformed", why=f"{type(error).__name__}: {error}") from error
         files = {path.name: _compared(run, path, write) for path in sorted(Path(scratch).iterdir())}
@@ -202,8 +205,9 @@ def _compared(run: Path, fresh: Path, write: bool) -> str:
 def judging_policy(kept: Mapping[str, Any]) -> Policy:
     """The policy that judged a run, in the version that did.
 
-    An earlier version that asks for the same is known by its digest. How something is measured may have changed since;
-    where that matters to the run, computing it again gives other bytes, and nothing is signed.
+    One that came from a file is kept whole; a name that ships means what ships, in this version or an earlier one that
+    asks for the same, known by its digest. How something is measured may have changed since; where that matters to the
+    run, computing it again gives other bytes, and nothing is signed.
 
     Args:
         kept: what ``conclusion.json`` holds.
@@ -211,9 +215,14 @@ def judging_policy(kept: Mapping[str, Any]) -> Policy:
     Raises:
         EvidenceError: the policy asks for something else now.
     """
-    from expunge.workflow.verbs import find_policy
-
-    policy = find_policy(kept["policy"]["name"])
+    name = kept["policy"]["name"]
+    policy = registered(name)
+    if policy is None and "stated" in kept["policy"]:
+        policy = stated(kept["policy"]["stated"], KEPT)
+    if policy is None:
+        raise EvidenceError(
+            f"no policy is known by the name {name}", next="Use the version of expunge that made the run"
+        )
     earlier = range(1, int(policy.version)) if policy.version.isdecimal() else ()
     for known in (policy, *(replace(policy, version=str(version)) for version in earlier)):
         if digest(known) == kept["policy"]["digest"]:
@@ -228,19 +237,25 @@ def judging_policy(kept: Mapping[str, Any]) -> Policy:
 def _road_again(run: Path, kept: Mapping[str, Any], scratch: Path) -> None:
     from expunge.workflow.conclude import Conclusion
 
-    _findings_again(kept, Conclusion(*_told(run, kept)), scratch)
+    _findings_again(kept, Conclusion(*told_again(run, kept)), scratch)
 
 
 def _single_again(run: Path, kept: Mapping[str, Any], scratch: Path) -> None:
     from expunge.workflow.single_findings import concluded, write_found
 
     single = kept["single"]
-    conclusion = concluded(*_told(run, kept), single)
+    conclusion = concluded(*told_again(run, kept), single)
     _findings_again(kept, conclusion, scratch)
     write_found(scratch, single, conclusion)
 
 
-def _told(run: Path, kept: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+def _suite_again(run: Path, kept: Mapping[str, Any], scratch: Path) -> None:
+    from expunge.workflow.suite_run import write_suite
+
+    write_suite(run, kept, scratch)
+
+
+def told_again(run: Path, kept: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
     """What a conclusion is drawn from: a walk or what stands for it, and the tables."""
     from expunge.data.jsonl import read_examples
     from expunge.evaluation.score_table import load_tables

@@ -163,12 +163,11 @@ class Walk:
             work = self._work(key)
             outcome = method.unlearn(original.target, selection, seed=seed, workdir=work)
             outcome.target.save(self.out / key)
-            cost = {"seconds": outcome.cost.seconds, "steps": outcome.cost.steps, "tokens": outcome.cost.tokens}
             replay = getattr(outcome, "replay", None)
             return {
                 "method": outcome.method,
                 "overlay": isinstance(outcome, Overlay),
-                "cost": cost,
+                "cost": outcome.cost.told(),
                 "replay_data": replay.data if replay else "",
                 "notes": outcome.notes,
             }
@@ -177,7 +176,7 @@ class Walk:
         done = stages.do(key, inputs, [key], build)
         # Only now: a kill before the stage is noted then finds the checkpoint again.
         shutil.rmtree(self._work(key), ignore_errors=True)
-        cost = Cost(float(done["cost"]["seconds"]), int(done["cost"]["steps"]), int(done["cost"]["tokens"]))
+        cost = Cost.read(done["cost"])
         self.seconds[key] = cost.seconds
         shared: dict[str, Any] = {
             "before": original.digest(),

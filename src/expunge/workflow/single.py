@@ -285,7 +285,7 @@ def keep_result(out: Path, model: str, selection: Selection, outcome: Any) -> No
         "claim": None if isinstance(outcome, Overlay) else TypeAdapter(type(outcome.claim)).dump_python(outcome.claim),
         "claim_type": type(outcome.claim).__name__,
         "seed": outcome.seed,
-        "cost": {"seconds": outcome.cost.seconds, "steps": outcome.cost.steps, "tokens": outcome.cost.tokens},
+        "cost": outcome.cost.told(),
         "notes": outcome.notes,
         "wish": outcome.wish,
     }
@@ -343,7 +343,7 @@ def read_outcome(out: Path, *, ignoring: Collection[str] = ()) -> Outcome[Any] |
         "recipe": card["recipe"],
         "selection": selection,
         "seed": card["seed"],
-        "cost": Cost(**card["cost"]),
+        "cost": Cost.read(card["cost"]),
         "notes": card["notes"],
         "wish": wish_of(card),
     }
@@ -365,13 +365,13 @@ def wish_of(card: Mapping[str, Any]) -> Wish:
 
 
 def prepare_evaluation(
-    out: Path, policy: str | None, reference: str, second: str | None
+    out: Path, policy: str | Policy | None, reference: str, second: str | None
 ) -> tuple[Policy, dict[str, Any]]:
     """Check what an evaluation needs. Writes nothing.
 
     Args:
         out: folder of the result.
-        policy: name of a policy; None for the one for what was wished.
+        policy: a policy or its name; None for the one for what was wished.
         reference: folder of a model that never knew.
         second: folder of another, None for none.
 
@@ -399,7 +399,9 @@ def prepare_evaluation(
     return rule, {"reference": adopt(reference), "second": adopt(second) if second else None}
 
 
-def evaluate_folder(out: Path, *, policy: str | None, reference: str, second: str | None, seed: int = 0) -> Verdict:
+def evaluate_folder(
+    out: Path, *, policy: str | Policy | None, reference: str, second: str | None, seed: int = 0
+) -> Verdict:
     """Measure what a folder holds against references, judge it, and keep what was found.
 
     Raises:

@@ -177,3 +177,19 @@ def tofu_split(read: Reader, split: str) -> Examples:
     everyone = range(len(rows) // PER_AUTHOR)
     learned = _authors(rows, everyone, lambda i: "forget" if i >= kept else "retain", "full")
     return _whole(read, learned, f"holdout{split.removeprefix('forget')}")
+
+
+def read(data: str, *, split: str = "forget10", authors: int = 0, forget: int = 0) -> Examples:
+    """The data of the suite: a split of the paper, or with ``authors`` some of them.
+
+    Args:
+        data: as for ``reader``.
+        split: as for ``tofu_split``.
+        authors: as for ``tofu``; 0 for the split.
+        forget: as for ``tofu``.
+
+    Raises:
+        StoreError: as for either.
+    """
+    files = reader(data)
+    return tofu(files, authors=authors, forget=forget) if authors else tofu_split(files, split)

@@ -16,7 +16,7 @@ from expunge.core.errors import ConfigError
 from expunge.core.example import Examples
 from expunge.core.guarantee import Empirical, Guarantee, Suppressed
 from expunge.core.objective import Loss, Term, as_loss
-from expunge.core.outcome import Cost, Outcome, Overlay
+from expunge.core.outcome import Outcome, Overlay
 from expunge.core.provenance import Plain
 from expunge.core.provenance_check import require_kind
 from expunge.core.record import record
@@ -145,6 +145,7 @@ class Gradient:
             UnknownName: a pattern of ``trainable`` matches no parameter; no such control or source of alternatives.
         """
         from expunge.engine.adapting import adapted_copy, finished
+        from expunge.engine.spent import cost_of
         from expunge.engine.train import train
 
         self.check(target, selection, seed=seed, whole=False)
@@ -172,9 +173,11 @@ class Gradient:
             "recipe": self.digest(),
             "selection": selection,
             "seed": seed,
-            "cost": Cost(max(done.seconds, time.perf_counter() - started), done.steps, done.tokens),
             "notes": {**self._notes(selection, done), "precision": self.precision},
         }
+        changed_to = target if self.keep_overlay else shared["target"]
+        seconds = max(done.seconds, time.perf_counter() - started)
+        shared["cost"] = cost_of(target, changed_to, seconds=seconds, steps=done.steps, tokens=done.tokens)
         if self.keep_overlay:
             return Overlay(base=target, **shared)
         return Outcome(original=target, claim=self.claim, **shared)

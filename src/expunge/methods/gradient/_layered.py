@@ -86,6 +86,7 @@ class Layered:
             TargetError: the loss is not finite.
         """
         from expunge.engine.kept_model import let_go
+        from expunge.engine.spent import together
 
         self.check(target, selection, seed=seed, whole=False)
         before = target.digest()
@@ -105,7 +106,7 @@ class Layered:
             selection=selection,
             original=target,
             seed=seed,
-            cost=Cost(**{field: sum(r["cost"][field] for r in reports) for field in ("seconds", "steps", "tokens")}),
+            cost=together(target, now, [Cost.read(r["cost"]) for r in reports]),
             notes={**reports[-1]["notes"], "stages": [r["notes"] for r in reports]},
         )
 
@@ -143,7 +144,7 @@ class Layered:
 
         def make() -> tuple[Any, dict[str, Any]]:
             done = self.method.unlearn(target, selection, seed=seed, workdir=folder)
-            return done.target, {"cost": dataclasses.asdict(done.cost), "notes": done.notes}
+            return done.target, {"cost": done.cost.told(), "notes": done.notes}
 
         return kept_model(folder, digest([self.digest(), target.digest(), selection.digest(), seed]), make)
 

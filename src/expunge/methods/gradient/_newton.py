@@ -11,7 +11,7 @@ from expunge.core.canonical import digest
 from expunge.core.errors import ConfigError, ScopeError, TargetError
 from expunge.core.example import Examples
 from expunge.core.guarantee import Empirical, Guarantee
-from expunge.core.outcome import Cost, Outcome
+from expunge.core.outcome import Outcome
 from expunge.core.progress import report
 from expunge.core.provenance import Plain
 from expunge.core.provenance_check import require_kind
@@ -98,6 +98,7 @@ class Newton:
         """
         from expunge.engine.curvature import Curvature
         from expunge.engine.precision import placed
+        from expunge.engine.spent import cost_of
         from expunge.engine.threads import threads_for
         from expunge.engine.train import only
 
@@ -115,6 +116,7 @@ class Newton:
                 if not all(bool(p.isfinite().all()) for p in changed.model.parameters()):
                     raise TargetError("the weights are not numbers", next="Lower limit, or raise damping")
                 report(self.name, number + 1, self.rounds, f"{rows[-1]['loss']:.3f}")
+        seconds = time.perf_counter() - started
         return Outcome(
             target=changed,
             original=target,
@@ -124,7 +126,7 @@ class Newton:
             claim=self.claim,
             selection=selection,
             seed=seed,
-            cost=Cost(time.perf_counter() - started, self.rounds, curvature.tokens),
+            cost=cost_of(target, changed, seconds=seconds, steps=self.rounds, tokens=curvature.tokens),
             notes={"rounds": rows},
         )
 

@@ -1,0 +1,95 @@
+"""What a run of a method took, beside its seconds: operations, memory, and how much of the model it changed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from expunge.core.outcome import Cost
+
+
+def operations(model: Any, tokens: int) -> int:
+    """Floating-point operations of tokens that go forward and backward, by the model's own count of weights.
+
+    6 operations a token and weight (2 forward, 4 backward), over all weights but those that are only looked up. What
+    attention adds, which grows with a sequence's square, is not counted, nor what early exits and frozen layers save.
+    Source: Kaplan et al. 2020 (2001.08361), section 2.1.
+
+    Args:
+        model: a transformers causal LM.
+        tokens: that went forward and backward.
+    """
+    weights = sum(p.numel() for p in model.parameters())
+    looked_up, head = model.get_input_embeddings().weight, model.get_output_embeddings()
+    if head is None or looked_up is not head.weight:
+        weights -= looked_up.numel()
+    return 6 * weights * tokens
+
+
+def bytes_changed(before: Any, after: Any) -> int:
+    """Bytes of parameters whose value is another one; of a parameter that is new or of another shape, all.
+
+    Args:
+        before: a torch module.
+        after: a torch module with, as far as they go, the same names.
+
+    >>> one, two = torch.nn.Linear(3, 2, bias=False), torch.nn.Linear(3, 2, bias=False)
+    >>> _ = two.load_state_dict(one.state_dict())
+    >>> two.weight.data[1, 2] += 1.5
+    >>> bytes_changed(one, two)
+    4
+    """
+    was = dict(before.named_parameters())
+    total = 0
+    for name, now in after.named_parameters():
+        then = was.get(name)
+        if then is None or then.shape != now.shape or then.dtype != now.dtype:
+            total += now.numel() * now.element_size()
+        else:
+            total += int((then.detach().to(now.device) != now.detach()).sum()) * now.element_size()
+    return total
+
+
+def peak_bytes() -> int:
+    """Most memory that this process has held so far; on a GPU, most that it has held there."""
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        return int(torch.cuda.max_memory_allocated())
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def cost_of(before: Any, after: Any, *, seconds: float, steps: int, tokens: int) -> Cost:
+    """The cost of a run that changed a causal LM.
+
+    Args:
+        before: the target before.
+        after: the target after.
+        seconds: wall time.
+        steps: of the optimiser.
+        tokens: that went forward and backward.
+    """
+    flops, changed = operations(before.model, tokens), bytes_changed(before.model, after.model)
+    return Cost(seconds, steps, tokens, flops, peak_bytes(), changed)
+
+
+def together(before: Any, after: Any, costs: Sequence[Cost]) -> Cost:
+    """The cost of several runs, each on what the one before gave.
+
+    Args:
+        before: the target before the first.
+        after: the target after the last.
+        costs: of each.
+    """
+    return Cost(
+        seconds=sum(cost.seconds for cost in costs),
+        steps=sum(cost.steps for cost in costs),
+        tokens=sum(cost.tokens for cost in costs),
+        flops=sum(cost.flops for cost in costs),
+        peak_bytes=max(cost.peak_bytes for cost in costs),
+        bytes_changed=bytes_changed(before.model, after.model),
+    )

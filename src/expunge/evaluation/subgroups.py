@@ -1,0 +1,221 @@
+"""Scores by subgroup, and the largest gap between groups. Source: Bagdasaryan et al. 2019 (1905.12101), the question.
+
+An average may hide that some people were forgotten and others not. Everything here is computed from score tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from expunge.core.errors import EvidenceError
+from expunge.core.evidence import Estimate
+from expunge.core.measure import Key
+from expunge.evaluation.bootstrap import estimate, fewest_groups, resampled
+from expunge.evaluation.cells import cell
+from expunge.evaluation.per_item import PerItem, Unmeasured
+from expunge.metrics._resamples import weighted_mean
+
+Grouping = str | Mapping[str, str]
+PLURAL = {"subset": "subsets", "relation": "relations"}
+KEY: Key = ("model", "items", "score")
+
+
+@dataclass(frozen=True)
+class Subgroups:
+    """A score by subgroup.
+
+    Args:
+        model: whose score it is.
+        role: on which records.
+        score: of which kind.
+        against: the model whose score is subtracted, record by record; empty for none.
+        by: what the groups are, in a word.
+        groups: name of a group -> its mean with the interval; of one with too few subjects the interval is infinite.
+        gap: largest difference between two groups; None where fewer than two have enough subjects.
+        between: the group with the largest and the one with the smallest mean among those compared.
+        reason: why there is no gap, or which groups it leaves out; empty for neither.
+    """
+
+    model: str
+    role: str
+    score: str
+    against: str
+    by: str
+    groups: Mapping[str, Estimate]
+    gap: Estimate | None
+    between: tuple[str, str]
+    reason: str
+
+    def cells(self) -> dict[str, Any]:
+        """The groups and the largest gap as an evidence file holds them: ``value, low, high, n, groups, reason``."""
+        return {
+            "groups": {name: cell(found) for name, found in self.groups.items()},
+            "gap": {**cell(self.gap, self.reason), "reason": self.reason, "between": list(self.between)},
+        }
+
+
+def subgroups(
+    items: PerItem,
+    model: str,
+    role: str,
+    score: str,
+    *,
+    by: Grouping,
+    against: str = "",
+    draws: int = 2000,
+    level: float = 0.9,
+    seed: int = 0,
+) -> Subgroups:
+    """A score's mean in each group, and the largest gap between two of them.
+
+    Subjects are resampled, the same in every group and for both models. The largest of several differences is large by
+    chance alone, so its interval is simultaneous: with d the difference of two groups, e its standard error over the
+    draws and t the level's quantile over the draws of the largest |d* - d| / e among all pairs, the true largest gap
+    lies between the largest d - t e (0 at least) and the largest d + t e. For few subjects t is widened as Student's.
+
+    Args:
+        items: scores of the models.
+        model: whose score.
+        role: on which records; the name of an attack for its outcomes.
+        score: name of a score, or of a column such as ``outcome``.
+        by: ``subset`` or ``relation``, where tables name them; or record id, or subject, -> group.
+        against: a model whose score is subtracted record by record, so that what makes a group easy by itself cancels.
+        draws: number of resamples.
+        level: of the two-sided intervals.
+        seed: of the resampling.
+
+    Raises:
+        Unmeasured: the score or the grouping cannot be had.
+        EvidenceError: a record of the role is in no group.
+    """
+    values = items.values(model, role, score)
+    if against:
+        values = values - items.values(against, role, score)
+    names, subjects = _names(items, role, by), np.asarray(items.subjects(role))
+    applies = ~np.isnan(values).any(axis=0)
+    if not applies.any():
+        raise Unmeasured(f"no record of {role} has a {score}")
+    values, names, subjects = values[:, applies], names[applies], subjects[applies]
+    settings: dict[str, Any] = {"draws": draws, "level": level, "seed": seed}
+    found: dict[str, Estimate] = {}
+    for name in sorted(set(names)):
+        own = names == name
+        found[str(name)] = estimate(_mean, {KEY: values[:, own]}, {"items": list(subjects[own])}, **settings)
+    compared = {name: one.value for name, one in found.items() if one.groups >= fewest_groups(level)}
+    few = [name for name in found if name not in compared]
+    reason = f"too few subjects in {', '.join(few)}" if few else "there is one group" if len(found) < 2 else ""
+    shared = (model, role, score, against, by if isinstance(by, str) else "group", found)
+    if len(compared) < 2:
+        return Subgroups(*shared, None, ("", ""), reason)
+    drawn = np.stack([_drawn(values, names == name, subjects, settings) for name in compared])
+    gap = _largest(np.array(list(compared.values())), drawn, level, min(found[name].groups for name in compared))
+    kept = np.isin(names, list(compared))
+    facts = {"level": level, "n": int(kept.sum()), "groups": len(set(subjects[kept])), "seeds": len(values)}
+    between = (max(compared, key=compared.__getitem__), min(compared, key=compared.__getitem__))
+    return Subgroups(*shared, Estimate(*gap, **facts), between, reason)
+
+
+def _mean(scores: Mapping[Key, Any], weights: Mapping[Key, Any] | None = None) -> Any:
+    values_B = np.asarray(scores[KEY], dtype=np.float64)
+    return values_B.mean() if weights is None else weighted_mean(values_B, weights[KEY])
+
+
+def _drawn(values: np.ndarray, own: np.ndarray, subjects: np.ndarray, settings: Mapping[str, Any]) -> np.ndarray:
+    """A group's mean on each draw of all subjects; nan where a draw holds none of its records."""
+
+    def mean(scores: Mapping[Key, Any], weights: Mapping[Key, Any]) -> Any:
+        weights_DB = weights[KEY] * own
+        with np.errstate(invalid="ignore"):
+            return weights_DB @ scores[KEY] / weights_DB.sum(-1)
+
+    drawn = resampled(mean, {KEY: values}, {"items": list(subjects)}, **settings)
+    assert drawn is not None  # each compared group alone has enough subjects
+    return drawn
+
+
+def _largest(means_G: np.ndarray, drawn_GD: np.ndarray, level: float, people: int) -> tuple[float, float, float]:
+    """The largest difference of two means, and its simultaneous interval, from groups of at least so many subjects."""
+    drawn_GD = drawn_GD[:, ~np.isnan(drawn_GD).any(axis=0)]
+    pairs = [(a, b) for a, b in combinations(range(len(means_G)), 2)]
+    d_P = np.array([means_G[a] - means_G[b] for a, b in pairs])
+    drawn_PD = np.array([drawn_GD[a] - drawn_GD[b] for a, b in pairs])
+    error_P = drawn_PD.std(axis=1)
+    far_PD = np.divide(
+        np.abs(drawn_PD - d_P[:, None]), error_P[:, None], out=np.zeros_like(drawn_PD), where=error_P[:, None] > 0
+    )
+    t, freedom = float(np.quantile(far_PD.max(axis=0), level)), people - 1
+    # Resamples spread by (G - 1) / G of the variance, and an error that is itself estimated calls for Student's t:
+    # t = z + (z^3 + z) / (4 (G - 1)) to first order.
+    half_P = (t + (t**3 + t) / (4 * freedom)) * np.sqrt(people / freedom) * error_P
+    size_P = np.abs(d_P)
+    return float(size_P.max()), float(max(0.0, (size_P - half_P).max())), float((size_P + half_P).max())
+
+
+def _names(items: PerItem, role: str, by: Grouping) -> np.ndarray:
+    """The group of each item, in the common order."""
+    ids, subjects = items.ids(role), items.subjects(role)
+    known = _column(items, by) if isinstance(by, str) else by
+    names = [known.get(key, known.get(who, "")) for key, who in zip(ids, subjects, strict=True)]
+    lost = [key for key, name in zip(ids, names, strict=True) if not name]
+    if len(lost) == len(names):
+        raise Unmeasured(f"no record of {role} is in a group")
+    if lost:
+        why = f"for example {', '.join(lost[:3])}"
+        raise EvidenceError(f"{len(lost)} records of {role} are in no group", why=why, next="Name a group for each")
+    return np.asarray(names)
+
+
+def _column(items: PerItem, by: str) -> dict[str, str]:
+    """Record id -> group, from whichever tables name groups: an attack's rows are about records of other tables."""
+    column = PLURAL.get(by, by)
+    found: dict[str, str] = {}
+    for model, roles in items.tables.items():
+        for role in roles:
+            table = items.of(model, role)[0]
+            if column in table:
+                found |= dict(zip(map(str, table["ids"]), map(str, table[column]), strict=True))
+    if not found:
+        raise Unmeasured(f"no score table names a {by}")
+    return found
+
+
+def all_subgroups(
+    items: PerItem, model: str, wanted: Iterable[tuple[str, str]], *, by: Grouping, **settings: Any
+) -> list[Subgroups]:
+    """Those of the wanted (role, score) pairs that can be had; see ``subgroups``."""
+    found: list[Subgroups] = []
+    for role, score in wanted:
+        try:
+            found.append(subgroups(items, model, role, score, by=by, **settings))
+        except Unmeasured:
+            continue
+    return found
+
+
+def lines(found: Sequence[Subgroups]) -> list[str]:
+    """Plain text: a line for each score with its largest gap, and one for each of its groups below."""
+    told: list[str] = []
+    for part in found:
+        less = f" less {part.against}'s" if part.against else ""
+        told.append(f"{part.score} on {part.role} by {part.by}, {part.model}{less}: {_gap(part)}")
+        told += [f"  {name}: {_told(one)}" for name, one in part.groups.items()]
+    return told
+
+
+def _gap(part: Subgroups) -> str:
+    if part.gap is None:
+        return f"no gap ({part.reason})"
+    high, low = part.between
+    said = f"largest gap {part.gap.value:.3f} [{part.gap.low:.3f}, {part.gap.high:.3f}], {high} above {low}"
+    return f"{said} ({part.reason})" if part.reason else said
+
+
+def _told(one: Estimate) -> str:
+    size = f"{one.n} records, {one.groups} subject{'s' * (one.groups != 1)}"
+    bounds = f" [{one.low:.3f}, {one.high:.3f}]" if np.isfinite([one.low, one.high]).all() else ", no interval"
+    return f"{one.value:.3f}{bounds} ({size})"

@@ -1,0 +1,72 @@
+"""RWKU: is a person forgotten, however one asks, and are the neighbours kept? Source: Jin et al. 2024 (2406.10890).
+
+The third level of its probes is nine ways of asking past a guard, so that the data is an attack by itself. A model that
+never knew these well-known people does not exist as a rule: then the original is what there is to compare with.
+"""
+
+from __future__ import annotations
+
+from expunge.core.suite import Part, Reading, Suite
+
+NOBODY = "what one says who never heard of them"
+
+rwku = Suite(
+    name="rwku",
+    version="1",
+    question="Is a well-known person forgotten, however one asks, and is what lies beside them kept?",
+    source="Jin et al. 2024 (2406.10890)",
+    reader="rwku",
+    layout="forget_level1, forget_level2, forget_level3, neighbor_level1, neighbor_level2 (query, answer, target or"
+    " subject, type); one JSON array or JSON Lines file each; option people, of whom the first so many are read",
+    get="Download jinzhuoran/RWKU and point --data at the folder of its files",
+    ethics="Its subjects are real people: reports hold counts only, and a place in an order in the stead of a name.",
+    parts=(
+        *(Part(f"level{level}", "forget", (f"level{level}",), tokens=30) for level in (1, 2, 3)),
+        *(Part(f"neighbour_level{level}", "neighbour", (f"level{level}",), tokens=30) for level in (1, 2)),
+    ),
+    readings=(
+        Reading("cloze", "Are gaps about them filled?", "rouge_l", "reference", "level1", retrained=NOBODY),
+        Reading("questions", "Are questions about them answered?", "rouge_l", "reference", "level2", retrained=NOBODY),
+        Reading(
+            name="adversarial",
+            question="Are they told of when the question tries to get past a guard?",
+            measure="rouge_l",
+            better="reference",
+            part="level3",
+            retrained=NOBODY,
+        ),
+        Reading(
+            name="adversarial_said",
+            question="How often does such an answer hold the right one?",
+            measure="answer_said",
+            better="reference",
+            part="level3",
+            retrained=NOBODY,
+        ),
+        Reading(
+            "neighbour_cloze",
+            "Are gaps about neighbours filled?",
+            "rouge_l",
+            "higher",
+            "neighbour_level1",
+            retrained="as before",
+        ),
+        Reading(
+            "neighbour_questions",
+            "Are questions about neighbours answered?",
+            "rouge_l",
+            "higher",
+            "neighbour_level2",
+            retrained="as before",
+        ),
+        Reading(
+            name="quantisation_4bit",
+            question="Does rounding the weights to 4 bits bring answers back?",
+            measure="quantisation_4bit",
+            better="reference",
+            part="level2",
+        ),
+    ),
+    utility=(("neighbour_level1", "rouge_l"), ("neighbour_level2", "rouge_l")),
+    tasks=("mmlu", "bbh", "truthfulqa_mc1", "triviaqa"),
+)

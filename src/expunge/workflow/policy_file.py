@@ -1,0 +1,278 @@
+"""Policies as signed files: made, exchanged, pinned by their digest and read without a model.
+
+The file is a DSSE envelope whose payload is the canonical JSON of the policy and nothing else, so that the digest of
+the payload is the digest of the policy that certificates state. The policies that ship are published so, beside their
+source, under a key whose private half was thrown away: nobody can sign another in its name.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic import TypeAdapter, ValidationError
+
+from expunge.core.access import Access
+from expunge.core.canonical import canonical_bytes, digest, read_json
+from expunge.core.certificate import printable
+from expunge.core.errors import ConfigError, EvidenceError, LedgerError
+from expunge.core.policy import Policy
+from expunge.core.registry import attacks, metrics, policies
+from expunge.ledger import envelope
+from expunge.ledger.certify import read_small
+from expunge.ledger.home import home_path
+from expunge.ledger.keys import PublicKey, Signer, load_public
+from expunge.ledger.trust import UNKNOWN
+from expunge.ledger.verify import signer_of
+
+PAYLOAD_TYPE = "application/vnd.expunge.policy+json"
+SUFFIX = ".policy.json"
+PUBLISHED = Path(__file__).parents[1] / "evaluation" / "policies"
+"""Where the published files lie, beside the policies that they state."""
+PUBLISHER = PUBLISHED / "publisher.key.json"
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+
+@dataclass(frozen=True)
+class PolicyFile:
+    """A policy file as read.
+
+    Args:
+        path: of the file.
+        policy: that it states; to be believed only if the file is ``ok``.
+        digest: of the policy.
+        keyid: of the key that is said to have signed.
+        signer: trusted name of that key, or ``UNKNOWN``.
+        valid: whether the signature is that key's; None where the key is not held, so that it cannot be checked.
+    """
+
+    path: Path
+    policy: Policy
+    digest: str
+    keyid: str
+    signer: str
+    valid: bool | None
+
+    @property
+    def ok(self) -> bool:
+        """Whether a trusted key signed it."""
+        return self.valid is True
+
+    @property
+    def exit_code(self) -> int:
+        """0 if a trusted key signed it, else 1."""
+        return 0 if self.ok else 1
+
+    def lines(self) -> list[str]:
+        """What to print, most important first."""
+        if self.valid is False:
+            return [f"signature INVALID, said to be by {self.keyid}", "NOT verified"]
+        told = [f"signature valid, signer {self.signer}" if self.valid else f"signer {UNKNOWN}, signature not checked"]
+        told.append(f"key {self.keyid}{'' if self.valid else ', which is not trusted here'}")
+        if not self.valid:
+            told.append("to accept it, get the signer's public key from the signer and give it with --key")
+        told.append(f"policy {self.policy.name}, version {self.policy.version}, {self.digest}")
+        if differs := differing(self.policy):
+            told.append(differs)
+        return [*map(printable, told), "verified" if self.ok else "NOT verified"]
+
+
+def published_path(name: str) -> Path:
+    """Where the published form of a policy lies.
+
+    >>> published_path("research-tofu").name
+    'research-tofu.policy.json'
+    """
+    return PUBLISHED / f"{name}{SUFFIX}"
+
+
+def publisher() -> PublicKey:
+    """The key that signed the published policies.
+
+    Raises:
+        LedgerError: its file is not the one that the source names.
+    """
+    from expunge.evaluation.policies._publisher import KEYID
+
+    key = load_public(PUBLISHER)
+    if key.keyid != KEYID:
+        raise LedgerError(
+            f"{PUBLISHER} is not the publisher's key", why=f"its key is {key.keyid}", next="Install again"
+        )
+    return key
+
+
+def registered(name: str) -> Policy | None:
+    """The policy that this version has under a public name; None if it has none."""
+    known = name.replace("-", "_")
+    return cast("Policy", policies.get(known)) if known in policies.names() else None
+
+
+def differing(policy: Policy) -> str:
+    """In one line that a policy is not the one of its name here; empty if it is, or if none here has its name."""
+    ours = registered(policy.name)
+    if ours is None or digest(ours) == digest(policy):
+        return ""
+    return f"not the {policy.name} of this version of expunge, which is version {ours.version}, {digest(ours)}"
+
+
+def stated(body: Any, what: str) -> Policy:
+    """A policy from JSON, its numbers as numbers or as decimal strings.
+
+    Args:
+        body: as ``policy show --json`` prints one.
+        what: names it in messages.
+
+    Raises:
+        ConfigError: it is no policy, or one that asks for nothing or for what cannot be.
+    """
+    try:
+        policy = TypeAdapter(Policy).validate_python(_untyped(body))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the whole"
+        raise ConfigError(f"{what} is not a policy", why=f"{where}: {first['msg']}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{what} is not a policy", why="nested too deeply") from error
+    for wrong in _unsound(policy):
+        raise ConfigError(f"{what} cannot judge", why=wrong)
+    return policy
+
+
+def _untyped(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_untyped(item) for item in cast("list[Any]", value)]
+    if isinstance(value, dict):
+        return {k: _untyped(v) for k, v in cast("dict[str, Any]", value).items() if k != "type"}
+    return value
+
+
+def _unsound(policy: Policy) -> list[str]:
+    names = [criterion.attack for criterion in policy.criteria]
+    found = [] if names else ["it lists no attack, so that any model would meet it"]
+    found += [f"it lists {name} twice" for name in sorted({n for n in names if names.count(n) > 1})]
+    if not _NAME.fullmatch(policy.name) or not policy.version.isprintable() or not policy.version:
+        found.append("its name is not of small letters, digits and dashes, or it has no version")
+    ranges = {
+        "utility_floor": 0 < policy.utility_floor <= 1,
+        "level": 0.5 < policy.level < 1,
+        "positive_control": 1 <= policy.positive_control < math.inf,
+        "detectors": bool(policy.detectors),
+        **{f"margin of {c.attack}": 0 < c.margin < 1 for c in policy.criteria},
+        **{f"access of {c.attack}": set(c.access) <= set(Access.__members__) for c in policy.criteria},
+    }
+    return [*found, *(f"{name} is out of range" for name, right in ranges.items() if not right)]
+
+
+def require_known(policy: Policy) -> Policy:
+    """The policy, if all that it asks for can be measured.
+
+    Raises:
+        EvidenceError: an attack has no name here.
+    """
+    known = {*attacks.names(), *metrics.names()}
+    strange = [c.attack for c in policy.criteria if c.attack not in known]
+    if strange:
+        raise EvidenceError(
+            f"the policy {policy.name} asks for {', '.join(strange)}",
+            why="no attack, statistic or score has that name here",
+            next="Use the version of expunge that it was written for, or see expunge list attacks",
+        )
+    return policy
+
+
+def read_policy(path: Path) -> Policy:
+    """A policy from a file that is not signed yet.
+
+    Raises:
+        StoreError: the file cannot be read or is not JSON.
+        ConfigError: it holds no policy, or one that asks for what cannot be.
+        EvidenceError: it asks for an attack that is not known.
+    """
+    return require_known(stated(read_json(path), str(path)))
+
+
+def sign_policy(policy: Policy, signer: Signer) -> bytes:
+    """The policy file.
+
+    Raises:
+        ConfigError: this version has another policy of that name.
+        LedgerError: the signer's signature is not its key's.
+    """
+    if differs := differing(policy):
+        raise ConfigError(f"the name {policy.name} is taken", why=differs, next="Give the policy a name of its own")
+    return envelope.sign(canonical_bytes(policy), signer, PAYLOAD_TYPE)
+
+
+def verify_policy(
+    path: Path | str, *, key: PublicKey | None = None, home: Path | None = None, allow_demo: bool = False
+) -> PolicyFile:
+    """Verify a policy file.
+
+    Args:
+        path: of the file.
+        key: the only key to accept. Without it, one trusted in ``home``, or the one that signed what ships.
+        home: where trusted keys are; ``EXPUNGE_HOME`` by default. It is only read.
+        allow_demo: accept keys that anyone can sign with.
+
+    Returns:
+        What was found; ``ok`` only if a trusted key signed the very bytes.
+
+    Raises:
+        LedgerError: the file cannot be read, is malformed or states no policy, or the key is not the signer's.
+    """
+    path = Path(path)
+    data, ours = read_small(path, "policy file"), publisher()
+    try:
+        sealed = envelope.open_envelope(data, PAYLOAD_TYPE)
+        body = envelope.parse_canonical(sealed.payload, "payload")
+    except LedgerError as error:
+        why = f"{error.what.removeprefix('malformed certificate: ')}: {error.why}"
+        raise LedgerError(f"{path} is not a policy file", why=why, next="Sign one with: expunge policy sign") from error
+    if key is None and sealed.keyid == ours.keyid:
+        held, name = cast("tuple[PublicKey | None, str]", (ours, ours.name))
+    else:
+        held, name = signer_of(sealed.keyid, key, home_path() if home is None else home, allow_demo)
+    valid = None if held is None else held.verifies(sealed.signature, sealed.signed)
+    try:
+        policy = stated(body, str(path))
+    except ConfigError as error:
+        raise LedgerError(error.what, why=error.why) from error
+    if canonical_bytes(policy) != sealed.payload:
+        raise LedgerError(f"{path} is not a policy file", why="its policy is not spelled as this library spells it")
+    return PolicyFile(path, policy, digest(policy), sealed.keyid, name, valid)
+
+
+def trusted_policy(given: str, key: PublicKey | None = None) -> Policy:
+    """A policy by its name, or from a file that a trusted key signed.
+
+    Args:
+        given: public name, or path of a policy file.
+        key: the only key to accept for a file.
+
+    Raises:
+        UnknownName: no policy has that name.
+        ConfigError: a key was given for a name.
+        LedgerError: the file cannot be read, or no trusted key signed it.
+        EvidenceError: it asks for an attack that is not known, or is another policy than this version has of its name.
+    """
+    if not (given.endswith(".json") or os.path.isfile(given)):
+        if key is not None:
+            raise ConfigError(
+                "a key goes with a policy file", why=f"{given} is the name of a policy", next="Leave it out"
+            )
+        return policies.get(given.replace("-", "_"))
+    found = verify_policy(given, key=key)
+    if not found.ok:
+        raise LedgerError(
+            f"the policy file {given} is not verified",
+            why=found.lines()[0],
+            next="Give the public key of whoever signed it with --key, or trust it with: expunge keys trust",
+        )
+    if differs := differing(found.policy):
+        raise EvidenceError(f"the policy file {given} cannot judge here", why=differs, next="Name the policy instead")
+    return require_known(found.policy)

@@ -1,0 +1,120 @@
+"""A suite over several runs: forget sets of growing size, or one request after another. Source: MUSE (2407.06460), 3.3.
+
+Scalability asks what becomes of a number as more is forgotten at once, sustainability as requests follow one another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from expunge.core.canonical import read_json
+from expunge.core.errors import ConfigError, EvidenceError, StoreError
+from expunge.core.suite import Reading
+from expunge.evaluation.contrast import contrast
+from expunge.evaluation.per_item import Unmeasured
+from expunge.evaluation.suite_findings import Findings, Measured, plain
+from expunge.workflow.recompute import KEPT
+from expunge.workflow.suite_run import measured_in
+
+By = Literal["sizes", "requests"]
+NAMES = {"sizes": "scalability", "requests": "sustainability"}
+
+
+def across_runs(runs: Sequence[Path], by: By) -> dict[str, Any]:
+    """The readings that a suite compares over runs.
+
+    Args:
+        runs: folders of ``run_suite``; for requests in the order in which they were carried out.
+        by: what tells the runs apart: ``sizes`` orders them by their forgotten records, ``requests`` numbers them.
+
+    Returns:
+        ``criterion``, ``steps`` (records or numbers), and for each reading its estimates, and the change from the first
+        to the last, paired by record where both measured the same ones.
+
+    Raises:
+        ConfigError: there are fewer than two runs, or the suite compares nothing over runs.
+        StoreError: a folder holds no run of a suite.
+        EvidenceError: the runs are of different suites.
+    """
+    if by not in get_args(By) or len(runs) < 2:
+        raise ConfigError(
+            "nothing to compare", why=f"{len(runs)} runs by {by}", next="Give two or more, by sizes or requests"
+        )
+    measured = [_measured(run) for run in runs]
+    suite = measured[0].suite
+    if any(other.suite != suite for other in measured):
+        raise EvidenceError("the runs are of different suites", next="Give runs of one suite")
+    if not suite.across:
+        raise ConfigError(f"the suite {suite.name} compares nothing over runs")
+    steps = [_forgotten(found) if by == "sizes" else place + 1 for place, found in enumerate(measured)]
+    order = sorted(range(len(runs)), key=lambda i: steps[i])
+    ordered = [measured[i] for i in order]
+    return {
+        "suite": suite.name,
+        "criterion": NAMES[by],
+        "steps": [steps[i] for i in order],
+        "rows": [_row(ordered, suite.reading(name)) for name in suite.across],
+    }
+
+
+def _measured(run: Path) -> Measured:
+    kept = read_json(run / KEPT) if (run / KEPT).is_file() else {}
+    if kept.get("kind") != "suite":
+        raise StoreError(f"{run} holds no run of a suite", next="Run expunge suite first")
+    return measured_in(run, kept)
+
+
+def _forgotten(measured: Measured) -> int:
+    """Distinct forgotten records."""
+    parts = [part.name for part in measured.suite.parts if part.role == "forget"]
+    tables = measured.tables["model"]
+    return len({key for part in parts if part in tables for key in tables[part]["ids"]})
+
+
+def _row(measured: Sequence[Measured], reading: Reading) -> dict[str, Any]:
+    def value(found: Measured) -> dict[str, Any]:
+        try:
+            return plain(Findings(found).value(reading, "model"))
+        except Unmeasured as reason:
+            return {"skipped": str(reason)}
+
+    told = {"name": reading.name, "question": reading.question, "better": reading.better}
+    return {**told, "values": [value(found) for found in measured], "change": _change(measured, reading)}
+
+
+def _change(measured: Sequence[Measured], reading: Reading) -> dict[str, Any]:
+    first, last = measured[0], measured[-1]
+    pair = Measured(
+        suite=last.suite,
+        tables={"model": last.tables["model"], "original": first.tables["model"]},
+        draws=last.draws,
+        seed=last.seed,
+    )
+    try:
+        found = Findings(pair)
+        statistic = found.statistic(reading)
+        return plain(found.cast.estimate(*contrast(statistic, {"model": "model"}, {"model": "original"})))
+    except Unmeasured as reason:
+        return {"skipped": str(reason)}
+    except EvidenceError:
+        return {"skipped": "the first and the last run are not about the same records"}
+
+
+def across_text(found: dict[str, Any]) -> str:
+    """The comparison as plain text.
+
+    Args:
+        found: of ``across_runs``.
+    """
+    head = {"scalability": "forgotten records", "sustainability": "request"}[found["criterion"]]
+    lines = [f"{found['suite']}, {found['criterion']}: {head} {', '.join(map(str, found['steps']))}"]
+    for row in found["rows"]:
+        values = "  ".join("-" if "skipped" in v or v["value"] is None else f"{v['value']:.3f}" for v in row["values"])
+        change = row["change"]
+        ends = (change.get("low"), change.get("high"))
+        interval = "" if None in ends else f" [{ends[0]:+.3f}, {ends[1]:+.3f}]"
+        last = change.get("skipped") or f"change {change['value']:+.3f}{interval}"
+        lines.append(f"  {row['name']:<22} {values}  {last} (good: {row['better']})")
+    return "\n".join(lines)

@@ -1,0 +1,281 @@
+"""Run a suite: read its data, score and attack the models, and write what the tables come to."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from expunge.core.access import Access
+from expunge.core.attack import Budget
+from expunge.core.canonical import digest, read_json
+from expunge.core.errors import ConfigError, EvidenceError, StoreError
+from expunge.core.files import replace_folder, write_json, write_text
+from expunge.core.manifest import Manifest
+from expunge.core.registry import suites
+from expunge.core.scorer import Scorer
+from expunge.core.suite import Suite, whole
+from expunge.evaluation.suite_findings import ARMS, Measured, suite_findings
+from expunge.evaluation.suite_table import suite_text
+from expunge.workflow.recompute import KEPT
+from expunge.workflow.run import locked, require_extra
+
+FOUND, TABLE, SCORES = "suite.json", "table.txt", "scores"
+
+
+def find_suite(name: str | Suite) -> Suite:
+    """A suite by its name, with dashes or underscores.
+
+    Raises:
+        UnknownName: there is none.
+    """
+    return name if isinstance(name, Suite) else suites.get(name.replace("-", "_"))
+
+
+def run_suite(
+    suite: str | Suite,
+    target: Any,
+    data: str,
+    *,
+    out: Path,
+    reference: Any = None,
+    second: Any = None,
+    original: Any = None,
+    scorers: Mapping[str, Scorer] | None = None,
+    tasks: Sequence[str] = (),
+    options: Mapping[str, Any] | None = None,
+    budget: Budget = "quick",
+    access: Access | None = None,
+    draws: int = 2000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Measure a model with a suite. Nothing is trained; what is missing is skipped by name, with the reason.
+
+    Args:
+        suite: or its name.
+        target: the judged model, a target or what ``adopt`` takes.
+        data: folder, file or hub name, as the suite's layout says.
+        out: folder for score tables, ``suite.json`` and ``table.txt``.
+        reference: a model that never knew.
+        second: another, with a seed of its own.
+        original: the model before unlearning.
+        scorers: column, ``toxicity`` for instance -> who fills it; see ``core.scorer``.
+        tasks: of the evaluation harness, run on the judged model.
+        options: of the reader, such as ``{"split": "forget05"}``.
+        budget: of the attacks, ``quick`` or ``full``.
+        access: what may be used of the models; all that they grant, by default.
+        draws: resamples of the intervals.
+        seed: of attacks and resampling.
+
+    Returns:
+        What ``suite.json`` holds.
+
+    Raises:
+        MissingExtra: a package is not installed.
+        StoreError: data is missing; it says which and how to get it.
+        ConfigError: the folder holds something else.
+        EvidenceError: a model would be compared with itself.
+    """
+    chosen, corpus = prepare_suite(suite, data, out, tasks=tasks, options=options)
+    models = load_arms(chosen, dict(zip(ARMS, (target, reference, second, original), strict=True)))
+    allowed = Access.all() if access is None else access
+    with locked(out):
+        kept = _measure(chosen, corpus, models, out, scorers or {}, tasks, budget, allowed, draws, seed)
+        write_text(out / KEPT, json.dumps(kept, indent=1, ensure_ascii=False, allow_nan=False, sort_keys=True) + "\n")
+        found = write_suite(out, kept, out, suite=chosen)
+        Manifest.of(out).write(out)
+    return found
+
+
+def prepare_suite(
+    suite: str | Suite, data: str, out: Path, *, tasks: Sequence[str] = (), options: Mapping[str, Any] | None = None
+) -> tuple[Suite, Any]:
+    """Check what can be checked without a model. Writes nothing.
+
+    Args:
+        suite: as for ``run_suite``.
+        data: as for ``run_suite``.
+        out: as for ``run_suite``.
+        tasks: as for ``run_suite``.
+        options: as for ``run_suite``.
+
+    Returns:
+        The suite and its data.
+
+    Raises:
+        ExpungeError: as ``run_suite``.
+    """
+    from expunge.workflow.suite_measure import read_corpus
+
+    chosen = find_suite(suite)
+    require_extra("expunge suite")
+    if tasks:
+        from expunge.workflow.harness import require_harness
+
+        require_harness()
+    if out.is_dir() and any(out.iterdir()) and not (out / FOUND).is_file():
+        raise ConfigError(f"{out} holds other files", next="Choose an empty folder, or a name that is not taken")
+    return chosen, read_corpus(chosen, data, options or {})
+
+
+def load_arms(suite: Suite, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Targets by arm, for the arms that are given.
+
+    Raises:
+        TargetError: a model cannot be loaded.
+        EvidenceError: a reference is the model that it is compared with.
+    """
+    from expunge.workflow.suite_measure import fitted
+    from expunge.workflow.verbs import adopt, check_apart
+
+    loaded = {n: adopt(m) if isinstance(m, (str, Path)) else m for n, m in given.items() if m is not None}
+    models = {name: fitted(model, suite) for name, model in loaded.items()}
+    check_apart({name: model.digest() for name, model in models.items()})
+    return models
+
+
+def _measure(
+    suite: Suite,
+    corpus: Any,
+    models: Mapping[str, Any],
+    out: Path,
+    scorers: Mapping[str, Scorer],
+    tasks: Sequence[str],
+    budget: Budget,
+    access: Access,
+    draws: int,
+    seed: int,
+) -> dict[str, Any]:
+    """Measure, write the tables, and return what the findings rest on beside them."""
+    from expunge.evaluation.score_table import save_tables
+    from expunge.workflow.harness import run_tasks
+    from expunge.workflow.stages import versions
+    from expunge.workflow.suite_measure import suite_attacks, suite_tables
+
+    tables = {name: suite_tables(model, suite, corpus, scorers, access) for name, model in models.items()}
+    attacked, skipped = suite_attacks(models, suite, corpus, budget, seed, access)
+    rows = run_tasks(models["model"], tasks) if tasks else {}
+    salts = {name: _salt_of(out / SCORES / name) for name in models}
+    with replace_folder(out / SCORES) as fresh:
+        for name, found in tables.items():
+            save_tables(fresh / name, {**found, **attacked[name]}, salt=salts[name])
+    return {
+        "kind": "suite",
+        "suite": {"name": suite.name, "digest": digest(suite)},
+        "models": {name: model.digest() for name, model in models.items()},
+        "skipped": skipped,
+        "tasks": rows,
+        "scorers": sorted(scorers),
+        "budget": budget,
+        "access": list(access.names),
+        "draws": draws,
+        "seed": seed,
+        "versions": versions(),
+    }
+
+
+def _salt_of(folder: Path) -> str:
+    """The secret that an earlier run drew, so that the same tables are the same bytes; a new one otherwise."""
+    for file in sorted(folder.glob("*.json")):
+        with suppress(StoreError, AttributeError):
+            if salt := read_json(file).get("salt"):
+                return str(salt)
+    return secrets.token_hex(32)
+
+
+def measured_in(run: Path, kept: Mapping[str, Any], suite: Suite | None = None) -> Measured:
+    """The tables of a run with all that its findings rest on.
+
+    Args:
+        run: folder.
+        kept: what its ``conclusion.json`` holds.
+        suite: that was run; by default the one of its name in the registry.
+
+    Raises:
+        EvidenceError: a table is missing or damaged, or the suite is no longer what it was.
+    """
+    from expunge.evaluation.score_table import load_tables
+
+    suite = suite or find_suite(kept["suite"]["name"])
+    if digest(suite) != kept["suite"]["digest"]:
+        raise EvidenceError(
+            f"the suite {suite.name} is not the one that was run",
+            why="its digest differs",
+            next="Use the version of expunge that made the run",
+        )
+    digests = kept["models"]
+    return Measured(
+        suite=suite,
+        tables={name: load_tables(run / SCORES / name) for name in digests},
+        skipped=kept["skipped"],
+        tasks=kept["tasks"],
+        digests=(digests["model"], digests["original"]) if "original" in digests else None,
+        draws=kept["draws"],
+        seed=kept["seed"],
+    )
+
+
+def write_suite(run: Path, kept: Mapping[str, Any], place: Path, *, suite: Suite | None = None) -> dict[str, Any]:
+    """Write what a run's score tables come to; needs no model, and gives the same bytes every time.
+
+    Args:
+        run: folder with the tables.
+        kept: what its ``conclusion.json`` holds.
+        place: folder that is written to.
+        suite: as for ``measured_in``.
+
+    Returns:
+        What ``suite.json`` holds.
+    """
+    about = {name: kept[name] for name in ("models", "budget", "access", "scorers", "versions")}
+    found = {**suite_findings(measured_in(run, kept, suite)), "run": about}
+    write_json(place / FOUND, found)
+    write_text(place / TABLE, suite_text(found))
+    return found
+
+
+def dry_suite(suite: Suite, corpus: Any, given: Sequence[str], scorers: Sequence[str]) -> dict[str, Any]:
+    """What would be measured and what would be skipped, as far as that is known without a model.
+
+    Args:
+        suite: that would be run.
+        corpus: its data.
+        given: arms beside the model.
+        scorers: names of those that are given.
+
+    Returns:
+        ``parts`` with their sizes, ``readings`` by name with what each lacks, empty for nothing.
+    """
+    from expunge.workflow.suite_measure import examples_of
+
+    sizes = {part.name: len(examples_of(corpus, part)) for part in suite.parts}
+    return {"parts": sizes, "readings": {r.name: _lacks(r, sizes, given, scorers) for r in suite.readings}}
+
+
+def _lacks(reading: Any, sizes: Mapping[str, int], given: Sequence[str], scorers: Sequence[str]) -> str:
+    from expunge.core.attack import ORIGINAL, needs_of
+    from expunge.core.columns import COLUMNS, split
+    from expunge.core.measure import Statistic
+    from expunge.core.registry import attacks, metrics
+    from expunge.evaluation.suite_findings import MISSING
+    from expunge.evaluation.suite_items import why_lacking
+
+    parts = [reading.part] * bool(reading.part) + list(reading.roles.values())
+    empty = [part for part in parts if not sizes[whole(part)]]
+    if empty:
+        return f"the data holds no records for {empty[0]}"
+    wanted = [ORIGINAL] if reading.known else []
+    if reading.measure in attacks.names():
+        wanted += [need for need in needs_of(attacks.get(reading.measure)) if need == ORIGINAL]
+    elif reading.measure not in metrics.names():
+        return f"it needs {reading.measure}, and nothing here has that name"
+    else:
+        metric = metrics.get(reading.measure)
+        wanted += [model for model, _, _ in metric.needs] if isinstance(metric, Statistic) else []
+        columns = () if isinstance(metric, Statistic) else metric.needs
+        if lacking := [name for name in columns if COLUMNS[split(name)[0]].source == "scorer" and name not in scorers]:
+            return why_lacking(lacking)
+    return next((MISSING[arm] for arm in wanted if arm in MISSING and arm not in given), "")

@@ -1,0 +1,56 @@
+"""A suite on the command line: what it asks, a dry run that writes nothing, a run, and its numbers again."""
+
+import pytest
+
+from expunge.testing.published import write_published
+from expunge.testing.toy import toy_model
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory):
+    place = tmp_path_factory.mktemp("suite")
+    for seed, name in enumerate(("model", "original")):
+        toy_model(seed=seed).save(place / name)
+    return place, write_published("rwku", place / "data")
+
+
+def test_without_a_model_a_suite_says_what_it_asks_reads_and_needs(call):
+    said = call("suite", "rwku")
+    assert said.code == 0 and "real people" in said.out and "neighbor_level1" in said.out
+    told = call("suite", "rwku", "--json").json
+    assert told["readings"]["cloze"]["measure"] == "rouge_l" and "mmlu" in told["tasks"]
+
+
+def test_a_dry_run_writes_nothing_and_a_run_comes_to_the_same_again(call, given, tmp_path):
+    place, data = given
+    asked = ["suite", "rwku", "--model", place / "model", "--data", data, "--out", tmp_path / "out"]
+    dry = call(*asked, "--set", "people=3", "--dry-run")
+    assert dry.code == 0 and "level1: 15 records" in dry.out and list(tmp_path.iterdir()) == []
+    found = call(*asked, "--set", "people=3", "--json")
+    assert found.code == 0 and found.json["records"]["level1"] == {"n": 15, "groups": 3}
+    assert (tmp_path / "out" / "table.txt").is_file()
+    again = call("evaluate", "--from", tmp_path / "out", "--json")
+    assert again.code == 0 and again.json["files"] == {"suite.json": "same", "table.txt": "same"}
+    compared = call("suite", "rwku", "--across", "sizes", "--run", tmp_path / "out", "--run", tmp_path / "out")
+    assert compared.code == 2 and "compares nothing over runs" in compared.err
+
+
+WRONG = {
+    "a name nearby": (["suite", "rwk"], 2, "Did you mean 'rwku'"),
+    "no folder": (["suite", "rwku", "--model", "m", "--data", "gone", "--out", "out"], 2, "no folder gone"),
+    "no data": (["suite", "rwku", "--model", "m"], 2, "--data and --out"),
+    "a scorer of no module": (
+        ["suite", "safety", "--model", "m", "--data", "d", "--out", "o", "--scorer", "toxicity=nowhere:f"],
+        2,
+        "--scorer cannot be",
+    ),
+    "a budget that is none": (["suite", "rwku", "--model", "m", "--budget", "vast"], 2, "quick or full"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "code", "said"), WRONG.values(), ids=WRONG)
+def test_what_is_wrong_is_said_and_nothing_is_written(call, arguments, code, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = call(*arguments)
+    assert found.code == code and said in found.err
+    assert not (tmp_path / "out").exists() and not (tmp_path / "o").exists()

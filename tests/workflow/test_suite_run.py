@@ -1,0 +1,232 @@
+"""Each suite runs whole on data in its layout, names what it lacks, and recomputes to the same bytes."""
+
+import importlib
+import json
+import sys
+from dataclasses import dataclass, field
+from types import ModuleType
+
+import pytest
+
+from expunge.core import registry
+from expunge.core.access import Access, Oracle
+from expunge.core.errors import ConfigError, EvidenceError, MissingExtra, StoreError, UnknownName
+from expunge.core.manifest import Manifest
+from expunge.testing.published import LAYOUTS, write_published
+from expunge.testing.suite_contract import check_suite
+from expunge.testing.toy import toy_model
+from expunge.workflow import harness
+from expunge.workflow.recompute import recompute
+from expunge.workflow.suite_across import across_runs, across_text
+from expunge.workflow.suite_measure import read_corpus
+from expunge.workflow.suite_run import dry_suite, prepare_suite, run_suite
+
+ARMS = ("model", "reference", "second", "original")
+BESIDE_A_SECOND = ("tofu", "muse", "privacy")
+"""Suites with a statistic that reads the reference, whose own value takes another."""
+
+
+@dataclass
+class Answering:
+    """A toy model whose hooks give the answers that it is told, as a knowing model would."""
+
+    model: object
+    answers: dict[str, str] = field(default_factory=dict)
+
+    def digest(self):
+        return self.model.digest()
+
+    def oracle(self, access):
+        return Oracle(self.model, access, filter=lambda question, said: self.answers.get(question, said))
+
+
+@pytest.fixture(scope="module")
+def arms():
+    return {name: toy_model(seed=seed) for seed, name in enumerate(ARMS)}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return {name: str(write_published(name, tmp_path_factory.mktemp(name))) for name in LAYOUTS}
+
+
+def run(name, data, out, arms, **more):
+    judged, others = arms["model"], {name: arms[name] for name in ARMS[1:] if name in arms}
+    return run_suite(name, judged, data[name], out=out, **others, draws=100, **more)
+
+
+def bytes_of(out):
+    return {file: (out / file).read_bytes() for file in ("suite.json", "table.txt")}
+
+
+@pytest.mark.parametrize("name", registry.suites.names())
+def test_every_suite_runs_whole_and_recomputes_to_the_same_bytes(name, data, arms, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    suite = registry.suites.get(name)
+    corpus = read_corpus(suite, data[name], {})
+    knowing = Answering(arms["original"], {e.question: e.answer for e in corpus})
+    scorers = {"toxicity": lambda items: [0.25 for _ in items]}
+    given = {who: arm for who, arm in arms.items() if who != "second" or name in BESIDE_A_SECOND}
+    found = run(name, data, out, {**given, "original": knowing}, scorers=scorers)
+    assert {row["name"]: row["skipped"] for row in found["rows"] if "skipped" in row} == {}
+    for row in found["rows"]:
+        assert (
+            row["n"] >= (20 if name == "tofu" or row["measure"] == "relearning" else 40) or row["measure"] == "pii_leak"
+        )
+        assert row["low"] is None or row["low"] <= row["value"] <= row["high"]
+        assert row["question"] and row["groups"] and "value" in row["reference"]
+    assert (found["verdict"] is None) == (suite.policy is None)
+    listed = {e.path: e.contains_personal_data for e in Manifest.read(out).entries}
+    assert not listed["suite.json"] and all(v for path, v in listed.items() if path.startswith("scores/"))
+    before = bytes_of(out)
+    texts = " ".join(data.decode() for data in before.values())
+    assert not any(e.answer in texts for e in corpus if len(e.answer.split()) > 2), "findings hold forgotten text"
+    monkeypatch.setattr("expunge.targets.causal_lm.CausalLM.oracle", lambda *_: pytest.fail("a model was asked"))
+    again = recompute(out)
+    assert again.files == dict.fromkeys(before, "same")
+    (out / "table.txt").unlink()
+    assert recompute(out).files["table.txt"] == "restored" and bytes_of(out) == before
+
+
+def test_without_arms_and_scorers_each_number_is_skipped_by_name(data, arms, tmp_path):
+    found = run("safety", data, tmp_path / "a", {"model": arms["model"]})
+    rows = {row["name"]: row for row in found["rows"]}
+    assert "a scorer that fills the column toxicity" in rows["toxicity"]["skipped"]
+    assert "give the original" in rows["near_trigger"]["skipped"]
+    assert "give a reference" in rows["backdoor"]["reference"]["skipped"]
+    silent = run("safety", data, tmp_path / "b", {"model": arms["model"]}, access=Access.LOGPROBS | Access.WEIGHTS)
+    why = {row["name"]: row["skipped"] for row in silent["rows"]}
+    assert all("needs access TEXT" in why[name] or "needs TEXT" in why[name] for name in ("clean", "prefix_injection"))
+
+
+def test_a_suite_trains_nothing_and_the_same_run_gives_the_same_bytes(data, arms, tmp_path):
+    digests = {name: model.digest() for name, model in arms.items()}
+    for place in ("a", "b"):
+        run("muse", data, tmp_path / place, {"model": arms["model"], "original": arms["original"]})
+    assert bytes_of(tmp_path / "a") == bytes_of(tmp_path / "b")
+    assert {name: model.digest() for name, model in arms.items()} == digests
+
+
+def test_what_stands_in_the_folder_already_is_not_written_over(data, arms, tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="holds other files"):
+        run("rwku", data, tmp_path, arms)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_model_that_would_be_compared_with_itself_is_refused(data, arms, tmp_path):
+    with pytest.raises(EvidenceError, match="the reference is the same model"):
+        run("rwku", data, tmp_path / "out", {**arms, "reference": arms["model"]})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_missing_data_says_what_and_how_to_get_it(name, arms, tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(StoreError) as caught:
+        run_suite(name, arms["model"], str(empty), out=tmp_path / "out")
+    assert caught.value.next and not (tmp_path / "out").exists()
+    with pytest.raises(StoreError, match="no folder"):
+        run_suite(name, arms["model"], str(tmp_path / "gone"), out=tmp_path / "out")
+
+
+def test_a_dry_run_says_what_would_be_skipped(data, tmp_path):
+    suite, corpus = prepare_suite("safety", data["safety"], tmp_path / "out")
+    found = dry_suite(suite, corpus, ["reference"], [])
+    lacking = {name for name, why in found["readings"].items() if why}
+    assert lacking == {"toxicity", "near_trigger"} and found["parts"]["triggered"] == 40
+    assert not any(dry_suite(suite, corpus, ["original"], ["toxicity"])["readings"].values())
+    with pytest.raises(UnknownName, match="option of the data"):
+        prepare_suite("tofu", data["tofu"], tmp_path / "out", options={"splt": "forget10"})
+    assert list(tmp_path.iterdir()) == []
+
+
+SUITE = '''"""Is it said? Source: a test."""
+from expunge.core.suite import Part, Reading, Suite
+
+said = Suite(
+    name="said",
+    version="1",
+    question="Is it said?",
+    source="a test",
+    reader="records",
+    layout="forget and retain",
+    get="Make some",
+    ethics="none",
+    parts=(Part("forget", "forget"),),
+    readings=(Reading("said", "Is it said?", "answer_said", "reference", "forget"),),
+)
+'''
+
+
+def test_one_new_file_adds_a_suite(data, arms, tmp_path, monkeypatch):
+    package = importlib.import_module("expunge.evaluation.suites")
+    (tmp_path / "said.py").write_text(SUITE)
+    monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
+    try:
+        assert "said" in registry.suites.names() and registry.suites.describe("said") == "Is it said? Source: a test."
+        check_suite(registry.suites.get("said"))
+        found = run_suite("said", arms["model"], data["privacy"], out=tmp_path / "out", draws=50)
+        assert [row["n"] for row in found["rows"]] == [40]
+        assert recompute(tmp_path / "out").same
+    finally:
+        sys.modules.pop("expunge.evaluation.suites.said", None)
+        vars(package).pop("said", None)
+
+
+@pytest.fixture
+def stub(monkeypatch):
+    """A module in the place of the evaluation harness."""
+    package, models = ModuleType("lm_eval"), ModuleType("lm_eval.models.huggingface")
+    asked = []
+
+    def simple_evaluate(model, tasks, limit):
+        asked.append((model, tasks, limit))
+        results = {"alias": tasks[0], "acc,none": 0.4, "acc_stderr,none": 0.1}
+        return {"results": {tasks[0]: results}, "n-samples": {tasks[0]: {"original": 30, "effective": 25}}}
+
+    package.simple_evaluate = simple_evaluate
+    models.HFLM = lambda pretrained, tokenizer: (pretrained, tokenizer)
+    for name, module in (("lm_eval", package), ("lm_eval.models", ModuleType("m")), (models.__name__, models)):
+        monkeypatch.setitem(sys.modules, name, module)
+    return asked
+
+
+def test_a_task_of_the_harness_is_a_row_with_its_interval(stub, data, arms, tmp_path):
+    found = run("rwku", data, tmp_path / "out", {"model": arms["model"]}, tasks=["mmlu"])
+    [row] = found["tasks"].values()
+    assert row["n"] == 25 and row["value"] == 0.4 and row["measure"] == "acc,none"
+    assert row["low"] == pytest.approx(0.4 - 1.6449 * 0.1, abs=1e-4)
+    assert stub[0][0] == (arms["model"].model, arms["model"].tokenizer)
+    assert "task mmlu: 0.400 (n 25)" in (tmp_path / "out/table.txt").read_text()
+    with pytest.raises(EvidenceError, match="no number for the task other"):
+        harness._row("other", {"alias": "other"}, {}, 0.9)
+
+
+def test_without_the_harness_its_extra_is_named_before_anything_is_measured(data, arms, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "lm_eval", None)
+    with pytest.raises(MissingExtra, match=r"expunge\[evalharness\]"):
+        run("rwku", data, tmp_path / "out", arms, tasks=["mmlu"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_over_runs_the_change_is_paired_and_sizes_are_ordered(data, arms, tmp_path):
+    small = write_published("muse", tmp_path / "small")
+    half = [json.loads(line) for line in (small / "knowmem/forget_qa.jsonl").read_text().splitlines()][:20]
+    (small / "knowmem/forget_qa.jsonl").write_text("".join(json.dumps(row) + "\n" for row in half))
+    corpus = read_corpus(registry.suites.get("muse"), data["muse"], {})
+    knowing = Answering(arms["model"], {e.question: e.answer for e in corpus.of("retain")})
+    run("muse", data, tmp_path / "b", {"model": arms["reference"]})
+    run("muse", {"muse": str(small)}, tmp_path / "a", {"model": knowing})
+    found = across_runs([tmp_path / "b", tmp_path / "a"], "sizes")
+    assert found["criterion"] == "scalability" and found["steps"] == [100, 120]
+    rows = {row["name"]: row for row in found["rows"]}
+    assert [v["value"] for v in rows["utility"]["values"]] == [1.0, 0.0] and rows["utility"]["change"]["high"] == -1.0
+    assert "not about the same records" in rows["knowledge"]["change"]["skipped"]
+    assert "give a reference" in rows["privleak"]["values"][0]["skipped"]
+    assert "utility" in across_text(found) and "change -1.000" in across_text(found)
+    order = across_runs([tmp_path / "b", tmp_path / "a"], "requests")
+    assert order["criterion"] == "sustainability" and order["rows"][0]["change"]["value"] == 1.0
+    with pytest.raises(ConfigError, match="nothing to compare"):
+        across_runs([tmp_path / "a"], "sizes")
