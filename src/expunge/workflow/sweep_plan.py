@@ -27,6 +27,17 @@ GIVEN = "given"
 CODE = (*TRAINING_CODE, "evaluation", "workflow/measure.py", "workflow/sweep_trial.py", "workflow/sweep_world.py")
 
 
+def settings_line(settings: Mapping[str, Any]) -> str:
+    """Settings as people read them.
+
+    >>> settings_line({"beta": 0.25, "betas": (0.9, 0.98)}), settings_line({})
+    ('beta 0.25, betas 0.9 0.98', 'its own settings')
+    """
+    several = {name: value if isinstance(value, (list, tuple)) else (value,) for name, value in settings.items()}
+    told = (f"{name} {' '.join(f'{number:g}' for number in value)}" for name, value in several.items())
+    return ", ".join(told) or "its own settings"
+
+
 @dataclass(frozen=True)
 class Trial:
     """One setting of a method.

@@ -14,7 +14,7 @@ from expunge.evaluation.report_cells import fixed
 from expunge.evaluation.score_table import load_tables
 from expunge.evaluation.several import equivalence_p, holm, positive
 from expunge.evaluation.table import one_line
-from expunge.workflow.sweep_plan import PLAN, Plan
+from expunge.workflow.sweep_plan import PLAN, Plan, settings_line
 from expunge.workflow.sweep_trial import judged
 from expunge.workflow.verbs import find_policy
 
@@ -244,9 +244,8 @@ def _below(result: Mapping[str, Any]) -> list[str]:
         lines.append(f"Planned anew {result['earlier_plans']} times before the reported subjects were opened.")
     lines.append("")
     for row in tried:
-        own = ", ".join(f"{name} {value:g}" for name, value in row["settings"].items()) or "its own settings"
         notes = [one_line(row["why_not"])] if row["why_not"] else []
         notes += [f"fired: {', '.join(row['detectors'])}"] if row["detectors"] else []
         note = "".join(f"; {text}" for text in notes)
-        lines.append(f"{row['label']}: {own} (draw {row['trial']}){note}")
+        lines.append(f"{row['label']}: {settings_line(row['settings'])} (draw {row['trial']}){note}")
     return lines

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from expunge.workflow.sweep_plan import Plan
+from expunge.workflow.sweep_plan import Plan, settings_line
 from expunge.workflow.sweep_world import trainable
 
 SHORT = (2, 6)
@@ -81,8 +81,7 @@ def plan_text(facts: Mapping[str, Any]) -> str:
     for name, found in facts["methods"].items():
         lines.append(f"{name}: {found['tokens']:,} tokens{', untuned' if found['untuned'] else ''}")
         for trial in found["trials"]:
-            settings = ", ".join(f"{k} {v:g}" for k, v in trial["settings"].items()) or "its own settings"
-            lines.append(f"  draw {trial['number']}: {trial['tokens']:,} tokens, {settings}")
+            lines.append(f"  draw {trial['number']}: {trial['tokens']:,} tokens, {settings_line(trial['settings'])}")
     if facts["seconds"] is not None:
         lines.append(f"about {facts['seconds']:g} s of training, by two short runs here; measuring comes on top")
     return "\n".join(lines)
