@@ -233,10 +233,11 @@ def _kept_model(world: World, name: str, learned: Examples) -> Any:
     """A model that is trained once and kept."""
     from expunge.engine.kept_model import kept_model
 
+    def make() -> tuple[Any, dict[str, Any]]:
+        return world.recipe.train(MemoryStore(learned), seed=world.seed), {}
+
     wanted = digest([name, learned.digest(), world.recipe.digest(), code_digest(*TRAINING_CODE)])
-    return kept_model(
-        world.out / f"model-{name}", wanted, lambda: world.recipe.train(MemoryStore(learned), seed=world.seed)
-    )
+    return kept_model(world.out / f"model-{name}", wanted, make)[0]
 
 
 def _cell(kept: dict[str, Any], key: str) -> str:

@@ -22,14 +22,16 @@ Wished = Annotated[
 Given = Annotated[
     int | None, typer.Option(min=1, help="Give the method so many of the records to forget; evidence reads all.")
 ]
+DEFAULT = "npo"
+"""Why this one: docs/results/lm-methods.md."""
 FORGET = "Records to forget: JSON Lines, Parquet, SQLite or a saved dataset. Given again, a request of its own."
 
 
 def unlearn(
     model: Annotated[str, typer.Option(help="Folder or hub name of a causal LM.")],
     forget: Annotated[list[Path], typer.Option(help=FORGET)],
-    method: Annotated[str, typer.Option(help="Name of a method; see expunge list methods.")],
     out: Annotated[Path, typer.Option(help="Folder for the result.")],
+    method: Annotated[str, typer.Option(help="Name of a method; see expunge list methods.")] = DEFAULT,
     retain: Retain = None,
     holdout: Holdout = None,
     validation: Validation = None,

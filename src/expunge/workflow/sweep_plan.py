@@ -30,12 +30,16 @@ CODE = (*TRAINING_CODE, "evaluation", "workflow/measure.py", "workflow/sweep_tri
 def settings_line(settings: Mapping[str, Any]) -> str:
     """Settings as people read them.
 
-    >>> settings_line({"beta": 0.25, "betas": (0.9, 0.98)}), settings_line({})
-    ('beta 0.25, betas 0.9 0.98', 'its own settings')
+    >>> settings_line({"beta": 0.25, "betas": (0.9, 0.98), "decay": "linear"}), settings_line({})
+    ('beta 0.25, betas 0.9 0.98, decay linear', 'its own settings')
     """
-    several = {name: value if isinstance(value, (list, tuple)) else (value,) for name, value in settings.items()}
-    told = (f"{name} {' '.join(f'{number:g}' for number in value)}" for name, value in several.items())
-    return ", ".join(told) or "its own settings"
+
+    def told(value: Any) -> str:
+        if isinstance(value, (list, tuple)):
+            return " ".join(map(told, value))
+        return value if isinstance(value, str) else f"{value:g}"
+
+    return ", ".join(f"{name} {told(value)}" for name, value in settings.items()) or "its own settings"
 
 
 @dataclass(frozen=True)
