@@ -16,7 +16,7 @@ from typing import Any
 SOURCE = Path(__file__).resolve().parent.parent / "src" / "expunge"
 MADE = "<!-- Made by tools/make_docs.py from the code; edit the code. -->\n"
 ARXIV = re.compile(r"(?<![\d.])(\d{4}\.\d{5})(?![\d.])")
-KINDS = ("methods", "objectives", "metrics", "attacks", "policies", "controls")
+KINDS = ("methods", "objectives", "metrics", "attacks", "policies", "suites", "controls")
 
 
 def table(heads: list[str], rows: list[list[str]]) -> str:
