@@ -77,20 +77,11 @@ def test_the_sign_of_a_difference_does_not_matter(centre, half, margin):
     assert equivalence(Estimate(-centre, -centre - half, -centre + half), margin) == one
 
 
-@pytest.mark.parametrize("value", [0.29, 0.0, -0.29, NAN])
+@pytest.mark.parametrize("value", [0.29, 0.0, -0.4, NAN])
 def test_an_attack_that_does_not_tell_the_original_apart_is_uninformative(value):
     weak = with_auc(GOOD.comparisons[1].difference, Estimate(value, -1, 1))
     assert finding(weak).status == "uninformative" == judge(POLICY, weak).status
-    assert (
-        f"on the original it {'differs from' if value < 0 else 'exceeds'} its control by" in judge(POLICY, weak).reason
-    )
-
-
-def test_an_attack_that_tells_the_original_apart_from_below_has_power_where_both_sides_count():
-    apart = with_auc(GOOD.comparisons[1].difference, Estimate(-0.4, -0.5, -0.3))
-    assert finding(apart).status == "earned"
-    above = replace(POLICY, criteria=tuple(replace(c, side="above") for c in POLICY.criteria))
-    assert finding(apart, policy=above).status == "uninformative"
+    assert "on the original it exceeds its control by" in judge(POLICY, weak).reason
 
 
 def test_the_positive_control_fires_at_three_margins():

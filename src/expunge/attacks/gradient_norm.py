@@ -1,4 +1,4 @@
-"""The gradient norm attack. Source: Wang et al. 2024 (2402.17012), section 4; membership by white-box access."""
+"""The gradient norm attack. Source: Wang et al. 2024 (2402.09910), white-box membership; as MUSE (2407.06460) means it."""
 
 from __future__ import annotations
 

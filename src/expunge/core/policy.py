@@ -51,8 +51,7 @@ class Policy:
         criteria: all must be met.
         utility_floor: share of the original's utility that must be kept, probability.
         level: of the two-sided intervals; 0.9 gives two one-sided tests at 5 %.
-        positive_control: how many margins the attack on the original must exceed its control by; or differ, where a
-            model may lie on neither side of it.
+        positive_control: how many margins the attack on the original must exceed its control by.
         detectors: checks that must have been made and be silent.
         wish: that it judges; evidence of another wish it does not.
     """
@@ -185,14 +184,11 @@ def _judge_attack(criterion: Criterion, policy: Policy, assessment: Assessment) 
     reason = f"{d.value:+.3f} [{d.low:+.3f}, {d.high:+.3f}] against a margin of {margin:g}{above}"
     # An attack that cannot tell the original apart says nothing when it cannot tell the unlearned model apart; but one
     # that does tell the unlearned model apart has shown its power.
-    apart = comparison.positive.value
-    below = criterion.side == "both" and apart < 0
-    if not (-apart if below else apart) >= needed and status != "failed":
-        differs = "differs from" if below else "exceeds"
+    if not comparison.positive.value >= needed and status != "failed":
         return Finding(
             criterion.attack,
             "uninformative",
-            f"on the original it {differs} its control by {apart:.3f}, less than {needed:g}",
+            f"on the original it exceeds its control by {comparison.positive.value:.3f}, less than {needed:g}",
         )
     return Finding(criterion.attack, status, reason)
 
