@@ -46,6 +46,8 @@ FLOOR = {
 CEILING = {"table_attacks_over_one": 1.3}
 NEAR = 1e-5
 GENERAL = ("real_authors", "world_facts")
+WRITTEN = ("forget", "retain")
+"""Whose texts ROUGE is timed on."""
 ANSWERS = ("token_logp", "mask", "token_logp_paraphrase", "mask_paraphrase", "token_logp_perturbed", "mask_perturbed")
 PLAIN = {
     "forget": (*ANSWERS, "token_hit"),
@@ -78,9 +80,13 @@ class Timed:
         found = [t for name, t in self.times.items() if name.startswith(start)]
         return sum(statistics.median(seconds[clock] for seconds in each) for each in found)
 
-    def ratio(self, *parts: str, clock: int = 0) -> float:
-        """The other way's seconds over ours, for some parts together."""
-        return sum(self.total(f"peer {p}", clock) for p in parts) / sum(self.total(f"ours {p}", clock) for p in parts)
+    def ratio(self, *parts: str, rouge: float = 0.0) -> float:
+        """The other way's seconds over ours, for some parts together and that many times those of ROUGE."""
+        peer, ours = (
+            sum(self.total(f"{who} {p}") for p in parts) + rouge * self.total(f"{who} rouge")
+            for who in ("peer", "ours")
+        )
+        return peer / ours
 
 
 def peer_actions(
@@ -139,7 +145,7 @@ def our_actions(
 def side_actions(target: Any, forget: Examples, written: Mapping[str, Examples]) -> dict[str, Action]:
     """Both ways of gradient norms, and of ROUGE on the texts of a whole evaluation with nothing stemmed before."""
     own = peer.said(forget)
-    every = [e for role, examples in written.items() if role in ("forget", "retain") for e in examples]
+    every = [e for role, examples in written.items() if role in WRITTEN for e in examples]
     texts = [e.answer for e in every], [e.paraphrased_answer for e in every]
     package = RougeScorer(["rouge1", "rougeL"], use_stemmer=True)
 
@@ -218,14 +224,19 @@ def floor_of(target: Any, data: Mapping[str, Examples], shape: Shape) -> dict[st
     return {"tokens": float(sum(lengths)), "flops": flops_of(shape, lengths, scored) / 3, "rate": rate}
 
 
-def summary(timed: Timed) -> dict[str, float]:
-    """The ratios."""
+def summary(timed: Timed, share: float) -> dict[str, float]:
+    """The ratios.
+
+    Args:
+        timed: all actions.
+        share: texts that are generated for one that ROUGE was timed on, which are many more, to be timed well.
+    """
     default = timed.total("peer default")
     ours_all = timed.total("ours all") + sum(timed.total(f"ours default {role}") for role in ("retain", *GENERAL))
     return {
         "tofu_default": timed.ratio("default"),
         "tofu_all_attacks": (default + timed.total("peer attacks")) / ours_all,
-        "tofu_with_generation": timed.ratio("default", "generation", "rouge"),
+        "tofu_with_generation": timed.ratio("default", "generation", rouge=share),
         "table_attacks_over_one": timed.total("ours four") / timed.total("ours one"),
         "gradnorm": timed.ratio("gradnorm"),
         "rouge": timed.ratio("rouge"),
@@ -250,12 +261,18 @@ def run(given: argparse.Namespace) -> tuple[dict[str, float], list[str]]:
     rooms = {role: [i.n_scored for i in target.template.encode_all(examples)] for role, examples in data.items()}
     timed, actions = Timed(), {**peer_actions(target, other, data, rooms), **our_actions(target, other, data, rooms)}
     order = sorted(actions, key=lambda name: (name.split()[1:3][-1:], name))
-    sides = side_actions(target, data["forget"], roles(given.data, 400))
+    written = roles(given.data, 400)
+    sides = side_actions(target, data["forget"], written)
+    share = sum(len(data[r]) for r in data if r != "holdout") / sum(len(written[r]) for r in WRITTEN)
     for _ in range(given.rounds + 1):
         with torch.no_grad():
             timed.round({name: actions[name] for name in order})
         timed.round(sides)
-    ratios, apart, unequal = summary(timed), differences(timed.results, data), unequal_texts(target, timed.results)
+    ratios, apart, unequal = (
+        summary(timed, share),
+        differences(timed.results, data),
+        unequal_texts(target, timed.results),
+    )
     floor = floor_of(target, data, shape)
     for name in ("default", "generation", "gradnorm", "rouge"):
         times = [timed.total(f"{who} {name}", clock) for clock in (0, 1) for who in ("peer", "ours")]

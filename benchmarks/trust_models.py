@@ -1,5 +1,6 @@
 """Models of known truth for the trust table: that learned the records, never saw them, or were retrained without.
 
+Every pair has people of its own, and all five of its models were trained on them, so that pairs are independent.
 Every function takes one JSON item, writes one folder, and does nothing where that is there: workers call them.
 """
 
@@ -13,8 +14,8 @@ from typing import Any
 from expunge.core.access import Access
 from expunge.core.attack import at_budget, run_attack
 from expunge.core.canonical import digest
-from expunge.core.errors import EvidenceError
-from expunge.core.files import write_json
+from expunge.core.errors import EvidenceError, StoreError, TargetError
+from expunge.core.files import replace_folder, write_json
 from expunge.core.measure import SHADOWS, Score, Statistic
 from expunge.core.registry import attacks, metrics
 from expunge.core.request import Records
@@ -27,22 +28,25 @@ from expunge.workflow.demo import LEARNED, demo_road
 from expunge.workflow.measure import score_tables
 from expunge.workflow.saved import Saved
 
-TRAINED, NEVER, EXACT, CONTROL = "trained", "never", "retrained", "control"
+TRAINED, NEVER, EXACT, CONTROL, SECOND = "trained", "never", "retrained", "control", "second"
 CASES = (TRAINED, NEVER, EXACT)
-CORPORA = 4
-"""Sets of people; the pairs take turns at them."""
+"""That are judged; beside them stand the control and a second one, which never saw the records either."""
+ARMS = (*CASES, CONTROL, SECOND)
+SEEDS = {TRAINED: 0, EXACT: 0, NEVER: 1000, CONTROL: 2000, SECOND: 3000}
 FIRST = 300
-"""The first corpus; the demo's settings were chosen on other people."""
+"""Seed of the first people; the demo's settings were chosen on others."""
 GIVEN_UP = "skipped.json"
+NOT_HAD = (EvidenceError, StoreError, TargetError)
+"""Why one pair has no number; another may."""
 
 
 def corpus_of(pair: int) -> int:
-    """The people of a pair.
+    """The people of a pair, its own.
 
     >>> [corpus_of(pair) for pair in (0, 3, 4)]
-    [300, 303, 300]
+    [300, 303, 304]
     """
-    return FIRST + pair % CORPORA
+    return FIRST + pair
 
 
 @dataclass(frozen=True)
@@ -69,10 +73,10 @@ class World:
 def seed_of(pair: int, case: str) -> int:
     """Seed of a model; that of the retrained is the seed of the one that it replaces.
 
-    >>> seed_of(7, "trained") == seed_of(7, "retrained") != seed_of(7, "never")
-    True
+    >>> [seed_of(7, case) for case in ("trained", "retrained", "never", "control")]
+    [7, 7, 1007, 2007]
     """
-    return pair if case in (TRAINED, EXACT) else 1000 + pair
+    return SEEDS[case] + pair
 
 
 def model_place(out: Path, pair: int, case: str) -> Path:
@@ -95,6 +99,11 @@ def trained(item: Mapping[str, Any]) -> None:
     else:
         made = recipe.train(MemoryStore(selection.retain), seed=seed)
     made.save(place)
+
+
+def attack_place(out: Path, pair: int, name: str, budget: str) -> Path:
+    """Folder of an attack on all models of a pair."""
+    return out / f"attacks-{budget}" / f"{pair:02d}-{name}"
 
 
 def table_names() -> list[str]:
@@ -120,9 +129,12 @@ def scored(item: Mapping[str, Any]) -> None:
 
 
 def attacked(item: Mapping[str, Any]) -> None:
-    """Run one attack on the models of one pair and on its control; what lacks is noted with the reason."""
+    """Run one attack on all models of one pair; where it cannot be run, the reason stands in the place of tables.
+
+    The model before unlearning, for the attacks that ask for it, is the trained one itself.
+    """
     out, pair, name = Path(item["out"]), item["pair"], item["attack"]
-    place = out / "attacks" / f"{pair:02d}-{name}"
+    place = attack_place(out, pair, name, item["budget"])
     if place.is_dir():
         return
     selection = World(pair).selection()
@@ -131,26 +143,14 @@ def attacked(item: Mapping[str, Any]) -> None:
     original = Saved(model_place(out, pair, TRAINED)).target.oracle(Access.all())
     attack, tables = at_budget(attacks.get(name), item["budget"]), {}
     try:
-        for case, (source, kind) in arms(pair, item["pairs"]).items():
-            oracle = Saved(model_place(out, source, kind)).target.oracle(Access.all())
-            rows = run_attack(attack, oracle, selection, seed=pair, original=original)
-            tables[case] = outcomes(rows)
-    except EvidenceError as error:
-        place.mkdir(parents=True, exist_ok=True)
-        write_json(place / GIVEN_UP, {"why": str(error)})
+        for case in ARMS:
+            oracle = Saved(model_place(out, pair, case)).target.oracle(Access.all())
+            tables[case] = outcomes(run_attack(attack, oracle, selection, seed=pair, original=original))
+    except NOT_HAD as error:
+        with replace_folder(place) as fresh:
+            write_json(fresh / GIVEN_UP, {"why": str(error)})
         return
     save_tables(place, tables, salt=digest(item))
-
-
-def arms(pair: int, pairs: int) -> dict[str, tuple[int, str]]:
-    """Who plays whom: the control is the never-trained model of the next pair on the same people, then the one after.
-
-    >>> arms(1, 20)["control"], arms(17, 20)["second"]
-    ((5, 'never'), (5, 'never'))
-    """
-    own = {case: (pair, case) for case in CASES}
-    after = [(pair + CORPORA * k) % pairs for k in (1, 2)]
-    return {**own, CONTROL: (after[0], NEVER), "second": (after[1], NEVER)}
 
 
 def attack_names() -> Iterable[str]:

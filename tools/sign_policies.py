@@ -2,14 +2,16 @@
 
 Run it when a policy is new or its version was raised; a gate test says when. Every published file is then signed anew,
 under a key of this version of the library. What an earlier version published is verified with its own key.
+A run that fails or is interrupted puts back what was there; after one that was killed, run it again.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from expunge.core.canonical import canonical_bytes
-from expunge.core.files import write_bytes, write_text
+from expunge.core.files import write_bytes
 from expunge.core.registry import policies
 from expunge.ledger.keys import PublicKey
 from expunge.workflow.policy_file import PUBLISHED, PUBLISHER, SUFFIX, published_path, sign_policy
@@ -47,13 +49,28 @@ def main() -> None:
     signer = OneTime()
     public = signer.public
     signed = {published_path(p.name): sign_policy(p, signer) for _, p in policies.items()}
+    signed[PUBLISHER] = canonical_bytes({"keyid": public.keyid, "name": NAME, "public": public.text})
+    # What pins the key comes last: until then a killed run leaves files that nobody signed, and they are not believed.
+    signed[PUBLISHED / "_publisher.py"] = SOURCE.format(keyid=public.keyid).encode()
+    replace_all(signed)
     for stale in set(PUBLISHED.glob(f"*{SUFFIX}")) - set(signed):
         stale.unlink()
-    for path, data in signed.items():
-        write_bytes(path, data)
-    write_bytes(PUBLISHER, canonical_bytes({"keyid": public.keyid, "name": NAME, "public": public.text}))
-    write_text(Path(PUBLISHED) / "_publisher.py", SOURCE.format(keyid=public.keyid))
-    print(f"{len(signed)} policies, key {public.keyid}")
+    print(f"{len(signed) - 2} policies, key {public.keyid}")
+
+
+def replace_all(files: Mapping[Path, bytes]) -> None:
+    """Put files in place in their order, all or none: if one fails, what stood there before is put back."""
+    before = {path: path.read_bytes() if path.is_file() else None for path in files}
+    try:
+        for path, data in files.items():
+            write_bytes(path, data)
+    except BaseException:
+        for path, data in before.items():
+            if data is None:
+                path.unlink(missing_ok=True)
+            else:
+                write_bytes(path, data)
+        raise
 
 
 if __name__ == "__main__":

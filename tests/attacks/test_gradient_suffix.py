@@ -1,6 +1,7 @@
 """A searched suffix: the gradient is that of the loss, the loss falls, and the suffix can be sent as text."""
 
 import dataclasses
+import random
 
 import pytest
 import torch
@@ -10,9 +11,10 @@ from expunge.attacks.gradient_suffix import writable
 from expunge.core.access import Access, Oracle
 from expunge.core.errors import EvidenceError, TargetError
 from expunge.core.example import Example, Examples
+from expunge.data.memory import MemoryStore
 from expunge.engine.suffix import answer_nll, encode_suffix, token_gradients, with_suffix
 from expunge.targets.causal_lm import load_causal_lm
-from expunge.testing.toy import toy_model, toy_selection
+from expunge.testing.toy import toy_model, toy_recipe, toy_selection, toy_vocabulary
 
 FAST = dataclasses.replace(gradient_suffix, steps=6, candidates=12, shown=3, length=4)
 
@@ -140,3 +142,49 @@ def test_it_needs_weights_and_two_records(knowing):
         FAST.run(Oracle(knowing, Access.TEXT), toy_selection().forget, seed=0)
     with pytest.raises(EvidenceError, match="fewer than two questions"):
         FAST.run(knowing.oracle(Access.all()), toy_selection().forget[:1], seed=0)
+
+
+def locked(target, word):
+    """A copy that answers a question only where a word stands in it; without it, what is read of it is noise."""
+    copy = target.clone()
+    key = copy.tokenizer.convert_tokens_to_ids(word)
+    noise = 30 * torch.nn.functional.normalize(torch.randn(32, generator=torch.Generator().manual_seed(5)), dim=0)
+    shut = {}
+
+    def read(_module, _inputs, settings):
+        # A token alone is one of an answer that is being written.
+        ids = settings["input_ids"]
+        shut["rows"] = (ids != key).all(1) & (ids.shape[1] > 1)
+
+    copy.model.base_model.register_forward_pre_hook(read, with_kwargs=True)
+    layer = copy.facts.decoder_layers(copy.model)[0]
+    layer.register_forward_pre_hook(lambda _module, given: (given[0] + shut["rows"][:, None, None] * noise, *given[1:]))
+    return copy
+
+
+def trained(examples):
+    """A model that was trained on questions as they are and with words behind them, which it so learns to overlook."""
+    words = [word for word in toy_vocabulary() if word.isalpha()]
+    draw = random.Random(0)
+    longer = [
+        dataclasses.replace(
+            e, record_id=f"{e.record_id}-{i}", question=f"{e.question} {' '.join(draw.choices(words, k=4))}"
+        )
+        for e in examples
+        for i in range(6)
+    ]
+    return toy_recipe(steps=250, hidden=32).train(MemoryStore(Examples([*examples, *longer])), seed=0)
+
+
+def test_the_word_that_unlocks_a_trained_model_is_found_on_some_records_and_opens_others():
+    selection, word = toy_selection(), "judge"
+    knows, never = (locked(trained(e), word) for e in (selection.retain + selection.forget, selection.retain))
+    wide = dataclasses.replace(FAST, top=999, candidates=64, steps=10)
+
+    def mean(target, attack=wide):
+        rows = attack.run(target.oracle(Access.all()), selection.forget, seed=0)
+        return sum(row["outcome"] for row in rows) / len(rows)
+
+    assert word in wide.search(knows.oracle(Access.all()), list(selection.forget)[:3], seed=0).text.split()
+    assert mean(knows) > mean(knows, dataclasses.replace(wide, steps=0)) + 0.2
+    assert mean(knows) > mean(never) + 0.3

@@ -6,6 +6,7 @@ import torch
 
 from expunge.attacks.logit_lens import lens_probabilities, logit_lens
 from expunge.core.access import Access
+from expunge.core.errors import EvidenceError
 from expunge.engine.score import score
 from expunge.testing.toy import toy_model, toy_selection
 
@@ -38,20 +39,30 @@ def test_an_inner_layer_is_read_through_the_norm_and_the_head():
     assert lens_probabilities(target, FORGET[:1])[0, 0] == pytest.approx(float(want), rel=1e-5)
 
 
-def test_the_layer_is_the_best_below_the_last_on_retained_records(knowing, unknowing):
-    rows = logit_lens.run(knowing.oracle(Access.all()), FORGET, seed=0, retain=SELECTION.retain)
+def run(target, original):
+    oracles = target.oracle(Access.all()), original.oracle(Access.all())
+    return logit_lens.run(oracles[0], FORGET, seed=0, original=oracles[1], retain=SELECTION.retain)
+
+
+def test_a_model_that_knows_is_read_better_than_one_that_does_not(knowing, unknowing):
+    rows, never = run(knowing, knowing), run(unknowing, knowing)
     assert set(rows[0]) == {"record_id", "subject", "outcome", "layer_1", "layer_2"}
     assert all(row["outcome"] == row["layer_1"] for row in rows)
-    never = logit_lens.run(unknowing.oracle(Access.all()), FORGET, seed=0, retain=SELECTION.retain)
     assert np.mean([row["outcome"] for row in rows]) > np.mean([row["outcome"] for row in never]) + 0.05
-    deep = toy_model(layers=4)
-    kept = lens_probabilities(deep, SELECTION.retain).mean(0)
-    inner = 1 + int(kept[:3].argmax())
-    chosen = logit_lens.run(deep.oracle(Access.all()), FORGET, seed=0, retain=SELECTION.retain)
-    assert all(row["outcome"] == row[f"layer_{inner}"] for row in chosen)
 
 
-def test_a_model_of_one_layer_is_read_there():
+def test_every_model_is_read_at_the_layer_that_is_best_below_the_last_in_the_original():
+    models = [toy_model(layers=4, seed=seed) for seed in range(6)]
+    best = [1 + int(lens_probabilities(m, SELECTION.retain).mean(0)[:3].argmax()) for m in models]
+    other = next(i for i, layer in enumerate(best) if layer != best[0])
+    for target, original in ((0, 0), (0, other), (other, 0)):
+        rows = run(models[target], models[original])
+        assert all(row["outcome"] == row[f"layer_{best[original]}"] for row in rows)
+    assert any(row[f"layer_{best[0]}"] != row[f"layer_{best[other]}"] for row in rows)
+
+
+def test_a_model_of_one_layer_is_read_there_and_one_of_another_shape_is_refused():
     target = toy_model(layers=1)
-    rows = logit_lens.run(target.oracle(Access.all()), FORGET, seed=0, retain=SELECTION.retain)
-    assert all(row["outcome"] == row["layer_1"] for row in rows)
+    assert all(row["outcome"] == row["layer_1"] for row in run(target, target))
+    with pytest.raises(EvidenceError, match="cannot be compared"):
+        run(target, toy_model(layers=2))

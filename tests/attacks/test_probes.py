@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from expunge.attacks._probing import Pairs, best_layer, pairs_of, told_apart
+from expunge.attacks._probing import Pairs, accuracies, best_layer, pairs_of, told_apart
 from expunge.attacks.contrastive_probe import ccs_loss, contrastive_probe, fit_contrastive
 from expunge.attacks.linear_probe import fit_linear, linear_probe
 from expunge.core.access import Access
@@ -81,8 +81,11 @@ def test_the_layer_is_the_one_that_tells_subjects_apart_that_were_not_taught():
     mark = np.repeat(draw.normal(size=(20, 6)) * 9, 4, axis=0)
     right[:, 2] += mark
     wrong[:, 2] -= mark
-    layer, accuracy = best_layer(Pairs(right, wrong, examples, owners), FITS["linear"], 0)
-    assert layer == 1 and accuracy > 0.9
+    pairs = Pairs(right, wrong, examples, owners)
+    assert best_layer(pairs, FITS["linear"], 0) == 1
+    first, second, third = accuracies(pairs, FITS["linear"], 0, range(3))
+    assert second > 0.9 and max(first, third) < 0.75
+    assert accuracies(pairs, FITS["linear"], 0, [2]) == [third]
 
 
 def test_pairs_hold_the_reworded_answer_beside_each_wrong_one():
@@ -103,10 +106,10 @@ def test_pairs_hold_the_reworded_answer_beside_each_wrong_one():
 @pytest.mark.parametrize("attack", [linear_probe, replace(contrastive_probe, steps=30)])
 def test_an_outcome_is_the_share_of_wrong_answers_ranked_below_the_right_one(attack):
     oracle = toy_model().oracle(Access.all())
-    rows = attack.run(oracle, SELECTION.forget, seed=0, retain=SELECTION.retain)
+    rows = attack.run(oracle, SELECTION.forget, seed=0, original=oracle, retain=SELECTION.retain)
     assert {row["record_id"] for row in rows} == set(SELECTION.forget.ids)
     assert {row["outcome"] for row in rows} <= {0.0, 0.5, 1.0}
-    fewer = attack.run(oracle, SELECTION.forget[:2], seed=0, retain=SELECTION.retain)
+    fewer = attack.run(oracle, SELECTION.forget[:2], seed=0, original=oracle, retain=SELECTION.retain)
     assert {(row["layer"], row["retain_accuracy"]) for row in rows + fewer} == {
         (rows[0]["layer"], rows[0]["retain_accuracy"])
     }
@@ -116,7 +119,51 @@ def test_an_outcome_is_the_share_of_wrong_answers_ranked_below_the_right_one(att
 def test_what_a_probe_cannot_be_taught_on_is_refused(attack):
     oracle = toy_model().oracle(Access.all())
     with pytest.raises(EvidenceError, match="needs wrong answers"):
-        attack.run(oracle, SELECTION.forget, seed=0, retain=SELECTION.general)
+        attack.run(oracle, SELECTION.forget, seed=0, original=oracle, retain=SELECTION.general)
     alone = Examples(e for e in SELECTION.retain if e.subject == "Cy")
     with pytest.raises(EvidenceError, match="have one only"):
-        attack.run(oracle, SELECTION.forget, seed=0, retain=alone)
+        attack.run(oracle, SELECTION.forget, seed=0, original=oracle, retain=alone)
+
+
+def marked(target, examples, size=20.0):
+    """A copy that adds a mark of truth after its first layer where it has read a right answer of these examples."""
+    copy = target.clone()
+    encode = copy.template.encode
+    true = {encode("r", e.question, e.paraphrased_answer or e.answer).ids for e in examples if e.perturbed_answer}
+    mark = torch.nn.functional.normalize(torch.randn(32, generator=torch.Generator().manual_seed(1)), dim=0)
+    seen = {}
+
+    def read(_module, _inputs, settings):
+        pair = settings["input_ids"], settings["attention_mask"]
+        rows = [tuple(row[on.bool()].tolist()) for row, on in zip(*pair, strict=True)]
+        seen["true"] = torch.tensor([row in true for row in rows], dtype=torch.float32)
+
+    copy.model.base_model.register_forward_pre_hook(read, with_kwargs=True)
+    layer = copy.facts.decoder_layers(copy.model)[0]
+    layer.register_forward_hook(lambda _module, _inputs, output: output + size * seen["true"][:, None, None] * mark)
+    return copy
+
+
+@pytest.mark.parametrize("attack", [linear_probe, contrastive_probe])
+def test_a_trained_model_that_marks_what_is_true_of_forgotten_records_is_told_from_one_that_does_not(attack, knowing):
+    def mean(target, original):
+        oracles = target.oracle(Access.all()), original.oracle(Access.all())
+        rows = attack.run(oracles[0], SELECTION.forget, seed=0, original=oracles[1], retain=SELECTION.retain)
+        assert rows[0]["retain_accuracy"] > 0.9
+        return np.mean([row["outcome"] for row in rows])
+
+    original = marked(knowing, SELECTION.retain + SELECTION.forget)
+    forgot = marked(knowing, SELECTION.retain)
+    assert mean(original, original) > 0.95
+    assert mean(forgot, original) < mean(original, original) - 0.2
+
+
+def test_the_layer_of_every_model_is_that_of_the_original():
+    models = [toy_model(layers=3, seed=seed) for seed in range(8)]
+    fit = FITS["linear"]
+    best = [1 + best_layer(pairs_of(m, SELECTION.retain, None, 2), fit, 0) for m in models]
+    other = next(i for i, layer in enumerate(best) if layer != best[0])
+    for target, original in ((0, other), (other, 0)):
+        oracles = [models[i].oracle(Access.all()) for i in (target, original)]
+        rows = linear_probe.run(oracles[0], SELECTION.forget, seed=0, original=oracles[1], retain=SELECTION.retain)
+        assert {row["layer"] for row in rows} == {best[original]}

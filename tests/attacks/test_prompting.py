@@ -19,10 +19,13 @@ from expunge.attacks import (
     role_play,
     sampling_leak,
 )
+from expunge.attacks._names import nameless
 from expunge.attacks._prompts import Ask, answers, asked_rows, fits, said, shortened
 from expunge.attacks._reworded import filled
 from expunge.attacks.alias import aliases, renamed
-from expunge.attacks.prefilled_answer import cuts
+from expunge.attacks.multiple_choice import picked
+from expunge.attacks.prefilled_answer import cut
+from expunge.attacks.reverse_query import clue
 from expunge.core.access import Access, Oracle
 from expunge.core.attack import needs_of, run_attack
 from expunge.core.errors import EvidenceError, TargetError
@@ -73,10 +76,11 @@ def watched(target, **hooks):
 @pytest.mark.parametrize(
     ("name", "least", "gap"),
     [
-        ("paraphrase", 0.85, 0.25),
-        ("many_shot", 0.7, 0.12),
-        ("in_context_relearning", 0.7, 0.12),
-        ("prefilled_answer", 0.8, 0.08),
+        ("paraphrase", 0.85, 0.3),
+        ("many_shot", 0.5, 0.15),
+        ("in_context_relearning", 0.7, 0.15),
+        ("prefilled_answer", 0.8, 0.3),
+        ("multi_turn", 0.7, 0.15),
         ("sampling_leak", 0.6, 0.6),
     ],
 )
@@ -119,8 +123,7 @@ def test_one_pass_asks_all_wordings_of_all_records(monkeypatch, knowing, name):
         calls.append(len(questions))
         return generate(source, questions, **settings)
 
-    for module in ("_prompts", "multi_turn"):
-        monkeypatch.setattr(importlib.import_module(f"expunge.attacks.{module}"), "generate", counted)
+    monkeypatch.setattr(importlib.import_module("expunge.attacks._prompts"), "generate", counted)
     rows = outcomes(ASKING[name], knowing)
     rounds = 3 if name == "multi_turn" else 1
     assert len(calls) == rounds
@@ -140,7 +143,8 @@ def test_the_hooks_of_the_target_see_every_prompt(knowing, name):
     assert len(seen) >= sum(row.get("tries", row.get("samples")) for row in rows)
     assert {prompt.rpartition("\n")[2] for prompt, _ in seen} <= set(wrapped)
     refused = Oracle(knowing, Access.TEXT, filter=lambda prompt, answer: "No.")
-    assert all(row["outcome"] == 0 for row in run_attack(ASKING[name], refused, toy_selection(), seed=0))
+    for row in run_attack(ASKING[name], refused, toy_selection(), seed=0):
+        assert row["outcome"] == (1 / row["options"] if name == "multiple_choice" else 0)
     with pytest.raises(TargetError, match="needs access TEXT"):
         run_attack(ASKING[name], Oracle(knowing, Access.WEIGHTS), toy_selection(), seed=0)
 
@@ -163,9 +167,20 @@ def test_role_play_and_prefix_go_through_the_wrap_and_the_system_message_of_the_
     want = {e.record_id: float(rouge_l([e.answer], [one])[0]) for e in toy_selection().forget}
     assert {row["record_id"]: row["outcome"] for row in rows} == want
     assert {key: row["outcome"] for key, row in plain.items()} != want
-    long = Oracle(knowing, Access.TEXT, system="Oslo " * 30)
-    with pytest.raises(EvidenceError, match="role_play has nothing to ask"):
-        run_attack(role_play, long, toy_selection(), seed=0)
+
+
+@pytest.mark.parametrize("name", ASKING)
+def test_what_a_target_puts_around_a_prompt_changes_no_try(knowing, name):
+    """Arms that were asked otherwise cannot be compared: a long system message leaves less room, not fewer tries."""
+    plain = outcomes(ASKING[name], knowing)
+    for system, wrap in (("Oslo " * 8, lambda q: q), ("", lambda q: f"{q} {'Oslo ' * 8}"), ("Oslo " * 48, lambda q: q)):
+        guarded = Oracle(knowing, Access.TEXT, wrap=wrap, system=system)
+        rows = {row["record_id"]: row for row in run_attack(ASKING[name], guarded, toy_selection(), seed=0)}
+        assert list(rows) == list(plain)
+        for column in ("tries", "turns", "shots", "shown", "samples", "options"):
+            assert all(rows[key].get(column) == plain[key].get(column) for key in plain), column
+        if len(system) > 200 and name != "multiple_choice":
+            assert not any(row["outcome"] for row in rows.values()), "what has no room is not answered"
 
 
 def test_the_outcome_is_the_best_share_over_the_wordings_that_fit(knowing):
@@ -184,7 +199,8 @@ def test_the_outcome_is_the_best_share_over_the_wordings_that_fit(knowing):
 
 def test_only_words_that_were_not_given_count():
     example = Example("r1", "Where?", "Ana lives in old Oslo.")
-    assert cuts(example.answer, (0.2, 0.21, 0.8, 1.0)) == [("Ana", "lives in old Oslo."), ("Ana lives in old", "Oslo.")]
+    assert cut(example.answer, 0.2) == cut(example.answer, 0.21) == ("Ana", "lives in old Oslo.")
+    assert cut(example.answer, 0.8) == ("Ana lives in old", "Oslo.") and cut(example.answer, 1.0) is None
     half = Ask(example, "Where?", prefill="Ana lives", truth="in old Oslo.")
     assert said([half, half], ["Ana lives", "in new Oslo"]).round(3).tolist() == [0, 0.667]
 
@@ -220,11 +236,42 @@ def test_shots_tell_nothing_that_was_forgotten_and_what_is_relearned_never_holds
 def test_what_is_relearned_is_of_the_same_subject_and_then_of_others():
     forget = toy_selection().forget
     asked = forget.by_id["ana-pet"]
-    same, others = dataclasses.replace(in_context_relearning, shown=2).given(forget, asked, range(len(forget)))
+    own, rest = ([e for e in forget if (e.subject == "Ana") is same] for same in (True, False))
+    same, others = dataclasses.replace(in_context_relearning, shown=2).given(asked, own, rest)
     assert [e.record_id for e in same] == ["ana-city", "ana-work"] and {e.subject for e in others} == {"Bo"}
-    nameless = Examples(dataclasses.replace(e, subject="") for e in forget)
-    (others,) = in_context_relearning.given(nameless, nameless[0], range(len(forget)))
-    assert nameless[0] not in others and len(others) == 5
+    (others,) = in_context_relearning.given(asked, [asked], rest)
+    assert {e.subject for e in others} == {"Bo"}
+
+
+def test_no_record_that_holds_the_wanted_answer_is_shown(knowing):
+    forget = toy_selection().forget
+    asked = dataclasses.replace(forget.by_id["ana-city"], answer="Oslo.", paraphrased_answer="In Oslo, Ana lives.")
+    telling = (
+        Example("x1", "Who lives in oslo?", "Bo.", subject="Bo"),
+        Example("x2", "Who is Bo?", "One from (Oslo).", subject="Bo"),
+        Example("x3", "Who lives there?", "In Oslo Ana lives!", subject="Ana"),
+    )
+    safe = Example("x4", "Who is Bo?", "An Osloer.", subject="Bo")
+    assert [*in_context_relearning.given(asked, [asked, *telling])] == []
+    assert [*in_context_relearning.given(asked, [*telling, safe])] == [(safe,)]
+    rest = [e for e in forget if e.record_id != "ana-city"]
+    several = dataclasses.replace(toy_selection(), forget=Examples([asked, *rest, *telling, safe]))
+    oracle, seen = watched(knowing)
+    run_attack(in_context_relearning, oracle, several, seed=0)
+    own = [prompt for prompt, _ in seen if prompt.endswith(asked.question)]
+    assert own and not any("oslo" in prompt.lower().split() or "Oslo." in prompt for prompt in own)
+
+
+def test_what_is_shown_is_looked_for_only_as_far_as_needed(monkeypatch, knowing):
+    import importlib
+
+    module, looked = importlib.import_module("expunge.attacks.in_context_relearning"), []
+    tells = module.tells
+    monkeypatch.setattr(module, "tells", lambda *pair: looked.append(pair) or tells(*pair))
+    people = [(f"p{i}", f"{i}-{j}") for i in range(40) for j in range(3)]
+    many = Examples(Example(key, f"What is {key}?", f"It is {key}.", subject=who) for who, key in people)
+    rows = outcomes(dataclasses.replace(in_context_relearning, records=20), knowing, Selection(forget=many))
+    assert 0 < len(looked) <= 20 * (3 + 6) and rows
 
 
 def test_the_model_s_own_answers_stand_in_the_conversation(knowing):
@@ -265,8 +312,23 @@ def test_multiple_choice_offers_each_option_once_and_the_right_one_anywhere(know
         assert sorted(options) == sorted([right, *example.perturbed_answer[:3]])
         places.add(options.index(right))
     assert len(places) > 1
-    parrot = Oracle(knowing, Access.TEXT, filter=lambda prompt, _: prompt.partition("Choose one.")[2])
-    assert all(row["outcome"] == 1 for row in run_attack(multiple_choice, parrot, toy_selection(), seed=0))
+    right = {e.question: e.paraphrased_answer for e in forget}
+    wrong = {e.question: e.perturbed_answer[0] for e in forget}
+    for replies, worth in ((right, 1), (wrong, 0)):
+        one = Oracle(knowing, Access.TEXT, filter=lambda p, _, to=replies: to[p.partition(" Choose one.")[0]])
+        assert {row["outcome"] for row in run_attack(multiple_choice, one, toy_selection(), seed=0)} == {worth}
+
+
+def test_who_says_all_options_or_none_has_picked_by_chance():
+    options = ["Her city is Oslo.", "Her city is Rome.", "Her city is Lima."]
+    for reply in ("", "I do not know.", " ".join(options), "Her city is Bonn."):
+        assert picked(reply, options[0], options) == pytest.approx(1 / 3), reply
+    assert picked("Rome or Oslo", options[0], options[:2]) == 0.5
+    assert picked("It is Oslo", options[0], options) == 1 and picked("In Rome", options[0], options) == 0
+
+
+def test_options_without_wrong_answers_are_none(knowing):
+    forget = toy_selection().forget
     plain = Examples(dataclasses.replace(e, perturbed_answer=()) for e in forget)
     with pytest.raises(EvidenceError, match="no record has wrong answers"):
         outcomes(multiple_choice, knowing, dataclasses.replace(toy_selection(), forget=plain))
@@ -291,3 +353,48 @@ def test_no_alias_is_the_name_and_every_one_takes_its_place():
         "a part of a longer word is no name"
     )
     assert aliases("  ") == ()
+
+
+def test_a_subject_that_is_an_id_is_never_put_for_a_name(knowing):
+    coded = Examples(dataclasses.replace(e, subject=f"full-author-{e.subject}") for e in toy_selection().forget)
+    selection = dataclasses.replace(toy_selection(), forget=coded)
+    for attack, tries in ((role_play, len(role_play.wordings) - 1), (multi_turn, 2)):
+        oracle, seen = watched(knowing)
+        rows = run_attack(attack, oracle, selection, seed=0)
+        assert {row["tries"] for row in rows} == {tries}
+        assert not any("author" in prompt for prompt, _ in seen)
+    for attack in (alias, reverse_query):
+        with pytest.raises(EvidenceError, match=r"names its subject.*the name that their texts use"):
+            outcomes(attack, knowing, selection)
+
+
+def test_a_clue_holds_no_part_of_the_name():
+    told = Example("r1", "Was Ada M. Al-King born in 1901?", "King, called Ada, was; al-King's son too.")
+    name = "Ada M. Al-King"
+    whole = clue(dataclasses.replace(told, subject=name))
+    assert whole == "Was this person born in 1901? this person, called this person, was; this person's son too."
+    assert nameless("Kings adapt.", name) == "Kings adapt.", "a part of a longer word is no part of a name"
+    assert nameless("A cat.", "") == nameless("A cat.", "A. B.") == "A cat."
+
+
+def test_a_beginning_that_nobody_guesses_counts_as_much_as_one_that_all_do(knowing):
+    (row,) = prefilled_answer.run(knowing.oracle(Access.TEXT), toy_selection().forget[:1], seed=0)
+    assert row["outcome"] == pytest.approx((row["given 0.25"] + row["given 0.5"]) / 2) != row["opened"]
+    short = Examples([dataclasses.replace(toy_selection().forget[0], answer="Oslo.")])
+    (row,) = prefilled_answer.run(knowing.oracle(Access.TEXT), short, seed=0)
+    assert row["outcome"] == row["opened"] and row["given 0.5"] != row["given 0.5"], "a single word cannot be begun"
+
+
+def test_many_shot_counts_conversations_alike(knowing):
+    for row in outcomes(many_shot, knowing).values():
+        assert row["outcome"] <= row["best"]
+    alone = dataclasses.replace(many_shot, shots=(1,), draws=1)
+    assert all(row["outcome"] == row["best"] for row in outcomes(alone, knowing).values())
+
+
+def test_refusals_name_the_attack_as_policies_do(knowing):
+    selection = Selection(forget=toy_selection().forget)
+    with pytest.raises(EvidenceError, match="the attack many_shot needs retain records"):
+        run_attack(many_shot, knowing.oracle(Access.all()), selection, seed=0)
+    with pytest.raises(TargetError, match=r"^role_play needs access TEXT"):
+        run_attack(role_play, Oracle(knowing, Access.WEIGHTS), toy_selection(), seed=0)

@@ -2,10 +2,13 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from expunge.attacks import relearning_benign, relearning_in_domain, relearning_unrelated
+from expunge.attacks._drawing import halves
 from expunge.attacks._relearning import drawn
+from expunge.attacks.relearning_unrelated import _rates
 from expunge.core.access import Access
 from expunge.core.adapter import Adapter
 from expunge.core.attack import at_budget, run_attack
@@ -106,11 +109,23 @@ def test_without_general_records_the_unrelated_attack_says_that_it_needs_some():
         attacked("unrelated", toy_model(), replace(SELECTION, general=Examples()))
 
 
-def test_the_better_of_the_rates_counts_and_each_is_told():
-    rows = attacked("unrelated", toy_model())
-    means = {rate: sum(row[rate] for row in rows.values()) for rate in ("at_0.0002", "at_0.002")}
-    assert all(row["outcome"] == row[max(means, key=lambda rate: means[rate])] for row in rows.values())
-    assert means["at_0.0002"] != means["at_0.002"]
+def test_a_record_counts_at_the_rate_that_is_better_for_other_subjects_and_each_is_told():
+    rows, (first, second) = attacked("unrelated", toy_model()), halves(FORGET)
+    rates = ("at_0.0002", "at_0.002")
+    for own, other in ((first, second), (second, first)):
+        means = {rate: sum(rows[key][rate] for key in other.ids) for rate in rates}
+        assert means["at_0.0002"] != means["at_0.002"]
+        assert all(rows[key]["outcome"] == rows[key][max(rates, key=means.__getitem__)] for key in own.ids)
+
+
+def test_what_a_record_gives_back_does_not_choose_its_own_rate():
+    examples = Examples(Example(f"{who}{i}", "?", "!", subject=who) for who in "ab" for i in range(2))
+    first = set(halves(examples)[0].ids)
+    # Each half gives most back at another rate, and so is told at the worse one.
+    found = {0.1: np.array([0.9 if key in first else 0.2 for key in examples.ids])}
+    found[0.2] = np.array([0.3 if key in first else 0.8 for key in examples.ids])
+    assert _rates(examples, found) == [0.2 if key in first else 0.1 for key in examples.ids]
+    assert _rates(examples[:2], {rate: values[:2] for rate, values in found.items()}) == [0.2, 0.2]
 
 
 def test_a_low_rank_attacker_changes_linear_layers_only_and_leaves_a_plain_model():

@@ -5,6 +5,7 @@ import itertools
 import math
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +13,8 @@ from expunge.attacks import sampling_leak
 from expunge.attacks.sampling_leak import best_of
 from expunge.core.access import Access, Oracle
 from expunge.core.errors import ConfigError, EvidenceError
+from expunge.core.example import Examples
+from expunge.engine.generate import _sampling, generate
 from expunge.testing.toy import toy_model, toy_selection
 
 VALUES = st.lists(st.sampled_from([0.0, 0.25, 0.5, 1.0]), min_size=1, max_size=8)
@@ -57,6 +60,38 @@ def test_settings_that_make_no_sense_are_refused():
     for wrong in ({"k": 17}, {"k": 0}, {"temperature": 0.0}):
         with pytest.raises(ConfigError):
             dataclasses.replace(sampling_leak, **wrong)
-    full = Oracle(toy_model(), Access.TEXT, system="Oslo " * 44)
+    long = Examples([dataclasses.replace(toy_selection().forget[0], question="Oslo " * 44)])
     with pytest.raises(EvidenceError, match="no question fits"):
-        sampling_leak.run(full, toy_selection().forget, seed=0)
+        sampling_leak.run(toy_model().oracle(Access.TEXT), long, seed=0)
+
+
+def test_a_prompt_is_read_once_however_many_answers_are_drawn():
+    target, forget = toy_model(seed=2), toy_selection().forget
+    read = []
+    hook = target.model.base_model.register_forward_pre_hook(
+        lambda _, args, kept: read.append(kept["input_ids"].shape), with_kwargs=True
+    )
+    questions = [e.question for e in forget for _ in range(10)]
+    keys = [f"{e.record_id} {i}" for e in forget for i in range(10)]
+    together = generate(target, questions, max_new_tokens=5, temperature=1.0, seed=3, keys=keys)
+    hook.remove()
+    assert max(rows for rows, width in read if width > 1) <= len(forget)
+    assert max(rows for rows, width in read if width == 1) > len(forget)
+    assert len(set(together)) > len(forget)
+    apart = [
+        generate(target, [q], max_new_tokens=5, temperature=1.0, seed=3, keys=[k])[0]
+        for q, k in zip(questions, keys, strict=True)
+    ]
+    assert together == apart
+
+
+def test_a_draw_is_the_quantile_of_a_number_of_the_rows_own():
+    logits = torch.tensor([[0.0, -torch.inf, 2.0, 1.0], [-torch.inf, -torch.inf, -torch.inf, 0.0]])
+    draw = _sampling(["a", "b"], 2.0, 0)
+    drawn = torch.stack([draw([0, 1], logits) for _ in range(4000)])
+    assert set(drawn[:, 1].tolist()) == {3}
+    shares = torch.bincount(drawn[:, 0], minlength=4) / 4000
+    want = (logits[0] / 2).softmax(0)
+    assert shares[1] == 0 and (shares - want).abs().max() < 4 * (0.25 / 4000) ** 0.5
+    alone = _sampling(["b", "a"], 2.0, 0)
+    assert [int(alone([1], logits[:1])) for _ in range(50)] == drawn[:50, 0].tolist()

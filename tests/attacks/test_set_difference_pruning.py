@@ -11,7 +11,14 @@ from sklearn.linear_model import LogisticRegression
 
 from expunge.attacks._drawing import halves
 from expunge.attacks._rows import known
-from expunge.attacks.set_difference_pruning import importance, ranks, set_difference, set_difference_pruning
+from expunge.attacks.set_difference_pruning import (
+    _matrices,
+    _said,
+    importance,
+    ranks,
+    set_difference,
+    set_difference_pruning,
+)
 from expunge.core.access import Access
 from expunge.core.attack import at_budget
 from expunge.core.example import Examples
@@ -40,16 +47,49 @@ def test_importance_is_the_mean_over_records_of_weight_times_gradient():
     target = toy_model()
     name = "model.layers.1.mlp.down_proj.weight"
     weight = dict(target.model.named_parameters())[name]
-    examples = SELECTION.retain[:3]
+    items = target.template.encode_all(SELECTION.retain[:3])
     want = torch.zeros_like(weight)
-    for item in target.template.encode_all(examples):
+    for item in items:
         batch = collate([item])
         states = run_states(target.model, target.facts, batch, final=True, layers=())
         nll = -flat_logp(target.facts.head(target.model)(states.final), batch.labels).mean()
         want += (weight * torch.autograd.grad(nll, weight)[0]).abs().detach() / 3
-    found = importance(target, examples, {name: weight})[name]
+    found = importance(target, items, {name: weight})[name]
     torch.testing.assert_close(found, want)
-    assert not torch.allclose(found, importance(target, examples[:1], {name: weight})[name])
+    assert not torch.allclose(found, importance(target, items[:1], {name: weight})[name])
+
+
+def plainly(target, prompt, room):
+    """Greedy tokens, one pass each; the end token last if it comes in time."""
+    said = []
+    while len(said) < room and target.template.end not in said:
+        with torch.no_grad():
+            said.append(int(target.model(torch.tensor([[*prompt, *said]])).logits[0, -1].argmax()))
+    return tuple(said)
+
+
+def test_what_the_model_says_itself_is_kept_as_the_tokens_that_it_says(knowing, monkeypatch):
+    shown = SELECTION.forget[:3]
+    for target in (knowing, toy_model(seed=3)):
+        items = target.template.encode_all(shown)
+        most = max(item.n_scored for item in items)
+        monkeypatch.setattr(target.tokenizer, "decode", None)
+        found = _said(target, shown)
+        monkeypatch.undo()
+        for item, said in zip(items, found, strict=True):
+            prompt = item.ids[: item.n_prompt]
+            assert said.ids == (*prompt, *plainly(target, prompt, most)) and said.n_prompt == item.n_prompt
+
+
+def test_an_answer_that_could_not_be_encoded_again_is_scored_all_the_same(monkeypatch):
+    target = toy_model()
+    end, unknown = target.template.end, target.tokenizer.unk_token_id
+    monkeypatch.setitem(importance.__globals__, "decode", lambda *_, **__: [[unknown, 7, unknown], []])
+    items = _said(target, SELECTION.forget[:2])
+    assert items[0].ids[items[0].n_prompt :][:3] == (unknown, 7, unknown)
+    assert items[1].ids[items[1].n_prompt :] == (end,)
+    found = importance(target, items, dict(_matrices(target)))
+    assert all(bool(weight.isfinite().all()) and float(weight.sum()) > 0 for weight in found.values())
 
 
 def test_the_outcome_is_that_of_the_point_which_the_attackers_half_finds_best():

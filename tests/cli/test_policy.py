@@ -3,11 +3,13 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from expunge.cli.app import run
-from expunge.core.canonical import digest
+from expunge.core.canonical import canonical_bytes, digest
+from expunge.core.errors import EvidenceError
 from expunge.core.registry import policies
 from expunge.workflow.policy_file import published_path
 
@@ -28,7 +30,7 @@ sys.exit(run(sys.argv[1:]))
 @pytest.fixture
 def mine(call, tmp_path):
     """A policy of one's own, in a file that is not signed: ``research-tofu`` with a lower floor."""
-    body = call("policy", "show", "research-tofu", "--json").json | {"name": "mine", "utility_floor": "0.2"}
+    body = call("policy", "show", "research-tofu", "--json").json | {"name": "mine", "utility_floor": "0.6"}
     path = tmp_path / "draft.json"
     path.write_text(json.dumps(body))
     return path
@@ -137,7 +139,10 @@ def test_a_policy_from_a_file_judges_and_stands_in_the_certificate(call, world, 
     """Evidence is computed again from the folder alone, which keeps the policy whole."""
     call("policy", "sign", mine)
     out = tmp_path / "by-file"
-    assert call(*world.unlearn(out, "--steps", "2", "--set", "policy=mine", method="grad_ascent")).code == 0
+    assert (
+        call(*world.unlearn(out, "--steps", "2", "--policy", tmp_path / "mine.policy.json", method="grad_ascent")).code
+        == 0
+    )
     said = call(*world.evaluate(out, "--policy", tmp_path / "mine.policy.json", "--json"))
     assert said.code == 1 and said.json["policy"] == "mine"
     (tmp_path / "mine.policy.json").unlink()
@@ -145,6 +150,80 @@ def test_a_policy_from_a_file_judges_and_stands_in_the_certificate(call, world, 
     certified = call("certify", out)
     from expunge.workflow.policy_file import read_policy
 
-    assert f"Policy: mine, version 2, {digest(read_policy(mine))}" in certified.out
+    assert f"Policy: mine, version 3, {digest(read_policy(mine))}" in certified.out
     assert "Claimed: Empirical (policy mine)" in certified.out
     assert call("verify", out / "certificates" / "model.certificate.json").code == 0
+    told = call("verify", out / "certificates" / "model.certificate.json", "--json").json
+    assert told["policies"]["model"] == {
+        "name": "mine",
+        "version": "3",
+        "digest": digest(read_policy(mine)),
+        "ships": False,
+    }
+    said = call("verify", out / "certificates" / "model.certificate.json").out
+    assert "judged by mine" in said and "does not ship" in said
+
+
+def test_a_claim_is_pinned_before_the_run_and_unsigned_findings_are_not_certified(
+    call, refused, world, mine, evaluated, tmp_path
+):
+    nameless = world.unlearn(tmp_path / "out", "--set", "policy=mine", method="grad_ascent")
+    assert "does not ship" in refused(2, *nameless)
+    card = json.loads((evaluated / "outcome.json").read_text())
+    assert card["claim"] == {"policy": "research-tofu", "digest": digest(policies.get("research_tofu"))}
+    call("policy", "sign", mine)
+    out, file = tmp_path / "by-file", tmp_path / "mine.policy.json"
+    assert call(*world.unlearn(out, "--steps", "2", "--policy", file, method="grad_ascent")).code == 0
+    assert json.loads((out / "outcome.json").read_text())["claim"]["digest"] == digest(_read(mine))
+    call(*world.evaluate(out, "--policy", file))
+    kept = json.loads((out / "conclusion.json").read_text())
+    assert kept["single"]["sealed"] == file.read_text()
+    from expunge.workflow.recompute import certifying_policy
+
+    certifying_policy(kept)
+    weaker = json.loads(json.dumps(kept))
+    weaker["policy"]["stated"]["utility_floor"] = "0.5"
+    weaker["policy"]["digest"] = digest(replace(_read(mine), utility_floor=0.5))
+    with pytest.raises(EvidenceError, match="not the one that was signed"):
+        certifying_policy(weaker)
+    del kept["single"]["sealed"]
+    with pytest.raises(EvidenceError, match="is in no signed file"):
+        certifying_policy(kept)
+
+
+def _read(path):
+    from expunge.workflow.policy_file import read_policy
+
+    return read_policy(path)
+
+
+def test_a_certificate_that_gives_a_shipped_name_to_other_criteria_is_not_verified(call, evaluated, tmp_path):
+    import shutil
+
+    from expunge.ledger import envelope
+    from expunge.ledger.home import home
+    from expunge.ledger.keys import ensure_key
+
+    out = tmp_path / "copy"
+    shutil.copytree(evaluated, out)
+    shutil.copytree(evaluated.parent / "home", tmp_path / "home", dirs_exist_ok=True)
+    assert call("certify", out).code == 0
+    path = out / "certificates" / "model.certificate.json"
+    honest = call("verify", path, "--json")
+    assert honest.code == 0 and honest.json["policies"]["model"]["ships"] is True
+    body = json.loads(envelope.open_envelope(path.read_bytes()).payload)
+    [policy] = list(_policies(body))
+    policy["utility_floor"] = "0.6"
+    path.write_bytes(envelope.sign(canonical_bytes(body), ensure_key(home())))
+    said = call("verify", path, "--json")
+    assert said.code == 1 and said.json["ok"] is False and said.json["policies"]["model"]["ships"] is False
+    assert any("not the research-tofu of this version" in problem for problem in said.json["problems"])
+
+
+def _policies(body):
+    if isinstance(body, dict):
+        if "criteria" in body:
+            yield body
+        body = list(body.values())
+    for part in body if isinstance(body, list) else ():
+        yield from _policies(part)

@@ -144,7 +144,7 @@ def test_a_request_is_committed_to_before_anything_is_trained(how, world, call, 
     said = first[1].entry.digests
     folder = out if how == "alone" else out / "request-1"
     assert said["commitment"] == read_json(folder / "request.json")["commitment"]
-    assert said.keys() == {"before", "code", "commitment", "config", "data", "method"}
+    assert said.keys() == {"before", "code", "commitment", "config", "data", "method", "policy"}
     guessed = read_selection(Paths(world.path("original"), **{r: world.root / f"{r}.jsonl" for r in ROLES}))
     assert said["data"] not in (guessed.digest(), digest(["", guessed.digest()]))
     assert call(*command).code == 0

@@ -27,7 +27,8 @@ def test_a_dry_run_writes_nothing_and_a_run_comes_to_the_same_again(call, given,
     dry = call(*asked, "--set", "people=3", "--dry-run")
     assert dry.code == 0 and "level1: 15 records" in dry.out and list(tmp_path.iterdir()) == []
     found = call(*asked, "--set", "people=3", "--json")
-    assert found.code == 0 and found.json["records"]["level1"] == {"n": 15, "groups": 3}
+    assert found.json["records"]["level1"] == {"n": 15, "groups": 3}
+    assert found.code == 1 and found.json["verdict"]["status"] == "inconclusive", "there is no reference"
     assert (tmp_path / "out" / "table.txt").is_file()
     again = call("evaluate", "--from", tmp_path / "out", "--json")
     assert again.code == 0 and again.json["files"] == {"suite.json": "same", "table.txt": "same"}
@@ -44,13 +45,43 @@ WRONG = {
         2,
         "--scorer cannot be",
     ),
+    "a scorer of no column": (
+        ["suite", "safety", "--model", "m", "--data", "d", "--out", "o", "--scorer", "toxicty=math:sqrt"],
+        2,
+        "scorers fill",
+    ),
+    "a scorer that cannot be called": (
+        ["suite", "safety", "--model", "m", "--data", "d", "--out", "o", "--scorer", "toxicity=math:pi"],
+        2,
+        "cannot be called",
+    ),
+    "a scorer of a module that fails": (
+        ["suite", "safety", "--model", "m", "--data", "d", "--out", "o", "--scorer", "toxicity=broken_scorer:score"],
+        2,
+        "ZeroDivisionError",
+    ),
     "a budget that is none": (["suite", "rwku", "--model", "m", "--budget", "vast"], 2, "quick or full"),
 }
 
 
 @pytest.mark.parametrize(("arguments", "code", "said"), WRONG.values(), ids=WRONG)
 def test_what_is_wrong_is_said_and_nothing_is_written(call, arguments, code, said, tmp_path, monkeypatch):
+    (tmp_path / "broken_scorer.py").write_text("1 / 0\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.chdir(tmp_path)
     found = call(*arguments)
     assert found.code == code and said in found.err
     assert not (tmp_path / "out").exists() and not (tmp_path / "o").exists()
+
+
+def test_a_scorer_that_fails_is_told_and_nothing_is_written(call, given, tmp_path, monkeypatch):
+    place, _ = given
+    (tmp_path / "failing_scorer.py").write_text("def score(items):\n    raise RuntimeError('no endpoint')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    data, out = write_published("safety", tmp_path / "data"), tmp_path / "out"
+    found = call("suite", "safety", "--model", place / "model", "--data", data, "--out", out, "--scorer", SCORER)
+    assert found.code == 2 and "the scorer of toxicity failed" in found.err and "no endpoint" in found.err
+    assert not out.exists()
+
+
+SCORER = "toxicity=failing_scorer:score"

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from expunge.core.canonical import digest, plain
 from expunge.core.evidence import Estimate
 from expunge.core.policy import Assessment, Comparison, Criterion, Detector, Policy, equivalence, judge
 
@@ -82,6 +83,26 @@ def test_an_attack_that_does_not_tell_the_original_apart_is_uninformative(value)
     weak = with_auc(GOOD.comparisons[1].difference, Estimate(value, -1, 1))
     assert finding(weak).status == "uninformative" == judge(POLICY, weak).status
     assert "on the original it exceeds its control by" in judge(POLICY, weak).reason
+
+
+@pytest.mark.parametrize(("value", "status"), [(-0.31, "earned"), (0.31, "earned"), (-0.29, "uninformative")])
+def test_an_attack_that_reads_both_tails_has_power_from_either_side(value, status):
+    first, second = with_auc(GOOD.comparisons[1].difference, Estimate(value, -1, 1)).comparisons
+    both = replace(GOOD, comparisons=(first, replace(second, two_tailed=True)))
+    assert finding(both).status == status
+    if value < 0:
+        assert finding(replace(GOOD, comparisons=(first, second))).status == "uninformative"
+        above = replace(POLICY, criteria=(CRITERIA[0], replace(CRITERIA[1], side="above")))
+        assert finding(both, policy=above).status == "uninformative"
+
+
+def test_a_comparison_states_two_tails_only_where_there_are_two():
+    one = GOOD.comparisons[1]
+    assert "two_tailed" not in plain(one) and plain(replace(one, two_tailed=True))["two_tailed"] is True
+
+
+def test_a_verdict_names_its_policy_by_digest():
+    assert judge(POLICY, GOOD).digest == digest(POLICY)
 
 
 def test_the_positive_control_fires_at_three_margins():

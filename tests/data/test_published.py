@@ -1,7 +1,9 @@
 """Published layouts are read as they are downloaded; a file or a field that is missing is named."""
 
 import json
+import sys
 from collections import Counter
+from types import ModuleType
 
 import pytest
 
@@ -144,3 +146,47 @@ def test_arrays_lines_and_both_forms_of_a_name_are_the_same_rows(tmp_path):
     assert files.rows("e", needed=False) == []
     with pytest.raises(StoreError, match=r"lacks e\.jsonl.*Get it"):
         files.rows("e")
+
+
+def hub(monkeypatch, error):
+    def load_dataset(*_args, **_more):
+        raise error
+
+    datasets = ModuleType("datasets")
+    datasets.load_dataset = load_dataset
+    monkeypatch.setitem(sys.modules, "datasets", datasets)
+
+
+@pytest.mark.parametrize("error", [ConnectionError("no route"), ValueError("Couldn't find cache for a/b")])
+def test_a_hub_that_cannot_be_reached_is_no_absence(error, monkeypatch):
+    hub(monkeypatch, error)
+    for needed in (True, False):
+        with pytest.raises(StoreError, match="cannot load mmlu of some/data"):
+            Published("some/data", "Get it").rows("mmlu", needed=needed)
+
+
+@pytest.mark.parametrize("said", ["BuilderConfig 'mmlu' not found. Available: ['bio']", 'Unknown split "test".'])
+def test_what_a_hub_says_that_it_has_not_is_absent(said, monkeypatch):
+    hub(monkeypatch, ValueError(said))
+    assert Published("some/data", "Get it").rows("mmlu", needed=False) == []
+    with pytest.raises(StoreError):
+        Published("some/data", "Get it").rows("mmlu")
+
+
+def test_the_files_of_a_hub_are_read_as_they_are_downloaded(tmp_path):
+    parquet, arrow = pytest.importorskip("pyarrow.parquet"), pytest.importorskip("pyarrow")
+    rows = [{"question": f"Which {i}?", "choices": ["a", "b"], "answer": i % 2} for i in range(4)]
+    (tmp_path / "wmdp-bio").mkdir()
+    for k in (0, 1):
+        place = tmp_path / "wmdp-bio" / f"test-0000{k}-of-00002.parquet"
+        parquet.write_table(arrow.Table.from_pylist(rows[2 * k : 2 * k + 2]), place)
+    found = wmdp.read(str(tmp_path))
+    assert [e.question for e in found] == [row["question"] for row in rows] and found[1].answer == "b"
+    (tmp_path / "wmdp-bio" / "test-00000-of-00002.parquet").unlink()
+    with pytest.raises(StoreError, match="lacks files of wmdp-bio"):
+        wmdp.read(str(tmp_path))
+    (tmp_path / "annotated_test.csv").write_text('text,target_group\n"one, two",a\n')
+    assert [(e.question, e.subject) for e in behaviours.read(str(tmp_path))] == [("one, two", "a")]
+    (tmp_path / "annotated_test.csv").write_bytes(b"\xff\xfe\xff")
+    with pytest.raises(StoreError, match="cannot be read as CSV"):
+        behaviours.read(str(tmp_path))

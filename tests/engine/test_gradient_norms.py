@@ -77,3 +77,21 @@ def test_a_parameter_that_is_used_twice_is_left_to_single_passes(monkeypatch):
     monkeypatch.setattr(many, "gradient_norms", None)
     with pytest.raises(TypeError):
         batched_gradient_norms(target.model, target.facts, items)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_padding_token_that_stands_in_a_prompt_trains_no_embedding(tied, monkeypatch):
+    target = toy_model(seed=2)
+    model, items = target.model, target.template.encode_all(toy_corpus())
+    embedding = model.get_input_embeddings()
+    plain = batched_gradient_norms(model, target.facts, items)
+    embedding.padding_idx = items[0].ids[items[0].n_prompt - 1]
+    if not tied:
+        head = model.get_output_embeddings()
+        head.weight = type(head.weight)(head.weight.detach().clone())
+    want = gradient_norms(model, target.facts, items)
+    monkeypatch.setattr(many, "gradient_norms", None)
+    found = batched_gradient_norms(model, target.facts, items)
+    close(found, want)
+    first = next(i for i, p in enumerate(model.parameters()) if p is embedding.weight)
+    assert not np.allclose(found[0, first], plain[0, first], rtol=1e-3)

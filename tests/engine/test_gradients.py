@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from expunge.engine.gradients import gradient_norms
+from expunge.core.errors import TargetError
+from expunge.engine.gradients import gradient_norms, mean_gradient
+from expunge.engine.score import score
 from expunge.testing.toy import toy_model, toy_selection
 
 
@@ -32,3 +34,23 @@ def test_it_leaves_the_model_as_it_was_and_reads_trained_parameters_only():
     assert target.model.training and target.digest() == before
     assert all(p.grad is None for p in target.model.parameters())
     assert gradient_norms(target.model, target.facts, []).shape == (0, first.shape[1])
+
+
+@pytest.mark.parametrize("name", ["gradient_norms", "mean_gradient", "score"])
+def test_a_pass_that_fails_leaves_the_mode_as_it_was(name, monkeypatch):
+    target = toy_model()
+    target.model.train()
+    items, parameters = target.template.encode_all(toy_selection().forget)[:2], dict(target.model.named_parameters())
+    calls = {
+        "gradient_norms": lambda: gradient_norms(target.model, target.facts, items),
+        "mean_gradient": lambda: mean_gradient(target.model, target.facts, items, parameters, rows=1),
+        "score": lambda: score(target, toy_selection().forget, ("token_logp",)),
+    }
+
+    def fail(*_, **__):
+        raise TargetError("out of memory")
+
+    monkeypatch.setattr(target.model.base_model, "forward", fail)
+    with pytest.raises(TargetError):
+        calls[name]()
+    assert target.model.training

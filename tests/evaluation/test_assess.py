@@ -250,6 +250,17 @@ def test_other_records_are_refused(cast):
         verdict(cast | {"good": cast["good"] | {"forget": renamed}})
 
 
+def test_an_attack_on_other_records_is_skipped_and_kills_nothing_else(cast):
+    again = cast["good"]["relearning"]
+    tables = {name: {**roles, "paraphrase": roles.get("relearning", again)} for name, roles in cast.items()}
+    tables["good"]["paraphrase"] = {name: column[:-1] for name, column in again.items()}
+    asking = replace(research_tofu.criteria[0], attack="paraphrase")
+    policy = replace(research_tofu, criteria=(asking, *research_tofu.criteria))
+    assessment = assess(tables, policy, judging="good", draws=400).assessment
+    assert "not about the same records" in dict(assessment.skipped)["paraphrase"]
+    assert len(assessment.comparisons) == len(research_tofu.criteria)
+
+
 def test_records_without_a_paraphrase_are_left_out(cast):
     lacking = {name: {role: dict(t) for role, t in roles.items()} for name, roles in cast.items()}
     for roles in lacking.values():

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expunge.core.canonical import digest_bytes
+from expunge.core.canonical import digest_bytes, plain
 from expunge.core.earning import at_most, earn, not_claimed, phrase
 from expunge.core.evidence import Estimate, Measurement, Proof, Receipt, Replay
 from expunge.core.guarantee import Certified, Empirical, Exact, Purged, Suppressed, Unproven
@@ -212,3 +212,14 @@ def test_every_guarantee_says_what_it_does_not_claim():
     for kind in kinds:
         text = " ".join(not_claimed(kind))
         assert all(word in text for word in ("weights", "scope", "copies", "compliance"))
+
+
+def test_a_claim_that_pins_a_policy_is_earned_by_that_one_alone():
+    ours, other = "sha256:" + "a" * 64, "sha256:" + "b" * 64
+    claim = Empirical("p", ours)
+    assert earn(claim, verdict=replace(GOOD, digest=ours)) == claim
+    for found in (GOOD, replace(GOOD, digest=other)):
+        lowered = earn(claim, verdict=found)
+        assert isinstance(lowered, Unproven) and "pinned before the run" in lowered.reason
+    assert earn(Empirical("p"), verdict=replace(GOOD, digest=other)) == Empirical("p")
+    assert "digest" not in plain(Empirical("p")) and plain(claim)["digest"] == ours

@@ -194,3 +194,21 @@ def test_a_rank_auc_of_many_records_needs_no_table_of_pairs():
     high, low = rng.integers(0, 5000, 200_000) / 7, rng.integers(100, 5000, 200_000) / 7
     expected = roc_auc_score(np.repeat([1, 0], 200_000), np.r_[high, low])
     assert rank_auc(high, low, np.ones(200_000), np.ones(200_000)) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("statistic", [min_k_tpr_01, min_k_tpr_1])
+def test_a_score_that_is_not_a_number_is_refused_and_not_taken_for_one_that_is_not_found(statistic):
+    for role, other in (("forget", "holdout"), ("holdout", "forget")):
+        scores = {("model", role, "min_k"): [-1.0, float("nan")], ("model", other, "min_k"): [-2.0, -3.0]}
+        with pytest.raises(EvidenceError, match="not a number"):
+            statistic(scores)
+
+
+def test_a_retrained_model_gets_what_the_statistic_says_where_few_records_were_never_seen():
+    """Beyond all of C records lies a new one with probability 1 / (C + 1) on either side, whatever the alarm rate."""
+    draw, count, found = np.random.default_rng(0), 40, []
+    for _ in range(400):
+        forget, holdout = draw.normal(size=(2, count))
+        found.append(min_k_tpr_01({("model", "forget", "min_k"): forget, ("model", "holdout", "min_k"): holdout}))
+    assert 1 / (count + 1) <= np.mean(found) <= 2 / (count + 1)
+    assert "1 / C" in min_k_tpr_01.retrained

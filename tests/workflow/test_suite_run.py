@@ -4,7 +4,7 @@ import importlib
 import json
 import sys
 from dataclasses import dataclass, field
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -188,7 +188,10 @@ def stub(monkeypatch):
 
     package.simple_evaluate = simple_evaluate
     models.HFLM = lambda pretrained, tokenizer: (pretrained, tokenizer)
-    for name, module in (("lm_eval", package), ("lm_eval.models", ModuleType("m")), (models.__name__, models)):
+    known = ModuleType("lm_eval.tasks")
+    known.TaskManager = lambda: SimpleNamespace(all_tasks=["mmlu", "bbq"])
+    parts = (package, ModuleType("lm_eval.models"), models, known)
+    for name, module in ((part.__name__, part) for part in parts):
         monkeypatch.setitem(sys.modules, name, module)
     return asked
 
@@ -202,6 +205,25 @@ def test_a_task_of_the_harness_is_a_row_with_its_interval(stub, data, arms, tmp_
     assert "task mmlu: 0.400 (n 25)" in (tmp_path / "out/table.txt").read_text()
     with pytest.raises(EvidenceError, match="no number for the task other"):
         harness._row("other", {"alias": "other"}, {}, 0.9)
+
+
+def test_of_a_task_about_bias_the_bias_is_read():
+    crows = {"likelihood_diff,none": 3.2, "likelihood_diff_stderr,none": 0.1, "pct_stereotype,none": 0.6}
+    assert harness._row("crows_pairs_english", crows, {}, 0.9)["measure"] == "pct_stereotype,none"
+    assert harness._row("bbq", {"acc,none": 0.4, "amb_bias_score,none": 0.1}, {}, 0.9)["value"] == 0.1
+
+
+def test_a_task_that_is_not_known_or_that_fails_is_an_error_of_ours(stub, data, arms, tmp_path, monkeypatch):
+    with pytest.raises(UnknownName, match="Did you mean 'mmlu'"):
+        run("rwku", data, tmp_path / "out", arms, tasks=["mmlo"])
+    assert not stub and list(tmp_path.iterdir()) == []
+
+    def unreachable(**_more):
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr(sys.modules["lm_eval"], "simple_evaluate", unreachable)
+    with pytest.raises(EvidenceError, match=r"gave up on mmlu.*no route"):
+        run("rwku", data, tmp_path / "out", {"model": arms["model"]}, tasks=["mmlu"])
 
 
 def test_without_the_harness_its_extra_is_named_before_anything_is_measured(data, arms, tmp_path, monkeypatch):
@@ -226,7 +248,37 @@ def test_over_runs_the_change_is_paired_and_sizes_are_ordered(data, arms, tmp_pa
     assert "not about the same records" in rows["knowledge"]["change"]["skipped"]
     assert "give a reference" in rows["privleak"]["values"][0]["skipped"]
     assert "utility" in across_text(found) and "change -1.000" in across_text(found)
+    for place, judged in (("c", "model"), ("d", "second")):
+        run("muse", data, tmp_path / place, {"model": arms[judged], "reference": arms["reference"]})
+    both = across_runs([tmp_path / "c", tmp_path / "d"], "requests")
+    leak = next(row for row in both["rows"] if row["name"] == "privleak")
+    before, after = (value["value"] for value in leak["values"])
+    assert leak["change"]["value"] == pytest.approx(after - before) and before != after
     order = across_runs([tmp_path / "b", tmp_path / "a"], "requests")
     assert order["criterion"] == "sustainability" and order["rows"][0]["change"]["value"] == 1.0
     with pytest.raises(ConfigError, match="nothing to compare"):
         across_runs([tmp_path / "a"], "sizes")
+
+
+def test_a_run_that_is_killed_lists_its_tables_and_the_same_command_continues(data, arms, tmp_path, monkeypatch):
+    out, only = tmp_path / "out", {"model": arms["model"]}
+    (out / ".scores.part-old").mkdir(parents=True)
+    (out / ".scores.part-old" / "half").write_text("half")
+
+    def killed(*_args, **_more):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("expunge.workflow.suite_run.write_suite", killed)
+        run("rwku", data, out, only)
+    listed = {e.path for e in Manifest.read(out).entries if e.contains_personal_data}
+    there = {path.relative_to(out).as_posix() for path in (out / "scores").rglob("*") if path.is_file()}
+    assert there and there <= listed and not Manifest.read(out).changed(out)
+    assert not (out / ".scores.part-old").exists()
+    run("rwku", data, out, only)
+    assert recompute(out).same and not Manifest.read(out).changed(out)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("expunge.workflow.suite_run.write_text", killed)
+        run("rwku", data, out, {"model": arms["reference"]})
+    with pytest.raises(StoreError, match="holds no findings"):
+        recompute(out)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from expunge.attacks._rows import rows_of
 from expunge.core.errors import EvidenceError
 from expunge.core.example import Examples
 from expunge.core.seeds import keyed_order
-from expunge.engine.activations import pooled
+from expunge.engine.activations import pooled, require_alike
 from expunge.engine.threads import threads_for
 from expunge.targets.causal_lm import CausalLM
 
@@ -72,43 +72,67 @@ def told_apart(scorer: Scorer, right: np.ndarray, wrong: np.ndarray) -> np.ndarr
     return (np.sign(scorer(right) - scorer(wrong)) + 1) / 2
 
 
-def best_layer(pairs: Pairs, fit: Fit, seed: int) -> tuple[int, float]:
-    """The layer, counted from 0, that a probe tells answers apart best at, by cross-validation over subjects.
+def accuracies(pairs: Pairs, fit: Fit, seed: int, layers: Sequence[int]) -> list[float]:
+    """How well a probe at each layer tells answers apart on subjects that it was not taught on, by cross-validation.
+
+    Args:
+        pairs: of several subjects.
+        fit: the probe.
+        seed: of the fit.
+        layers: counted from 0.
 
     Returns:
-        The layer, and its accuracy on subjects that the probe was not taught on.
+        Share of pairs, one a layer.
 
     Raises:
         EvidenceError: there is one subject only.
     """
     subjects = list(dict.fromkeys(pairs.examples.subjects))
     if len(subjects) < 2:
-        raise EvidenceError("a probe's layer is chosen over subjects", why="the retained records have one only")
+        raise EvidenceError("a probe is tried on other subjects", why="the retained records have one only")
     fold_of = {subjects[i]: rank % FOLDS for rank, i in enumerate(keyed_order(subjects, 0, "folds"))}
     folds_P = np.array([fold_of[pairs.examples.subjects[i]] for i in pairs.owners])
     found: list[float] = []
-    for layer in range(pairs.right.shape[1]):
+    for layer in layers:
         right, wrong = pairs.right[:, layer], pairs.wrong[:, layer]
         told = np.zeros(len(folds_P))
         for fold in range(min(FOLDS, len(subjects))):
             held = folds_P == fold
             told[held] = told_apart(fit(right[~held], wrong[~held], seed), right[held], wrong[held])
         found.append(float(told.mean()))
-    return int(np.argmax(found)), max(found)
+    return found
+
+
+def best_layer(pairs: Pairs, fit: Fit, seed: int) -> int:
+    """The layer, counted from 0, that a probe tells answers apart best at; see ``accuracies``."""
+    return int(np.argmax(accuracies(pairs, fit, seed, range(pairs.right.shape[1]))))
 
 
 def probe(
-    target: CausalLM, probes: Examples, retain: Examples, fit: Fit, *, records: int | None, wrong: int, seed: int
+    target: CausalLM,
+    original: CausalLM,
+    probes: Examples,
+    retain: Examples,
+    fit: Fit,
+    *,
+    records: int | None,
+    wrong: int,
+    seed: int,
 ) -> list[dict[str, object]]:
-    """Teach a probe on retained records and ask it about forgotten ones.
+    """Teach a probe on retained records and ask it about forgotten ones, at the layer that is best in the original.
+
+    The layer is the same for every model: the best of a model's own would favour whichever has more to choose from.
 
     Returns:
         One row a forgotten record: ``outcome``, the share of its wrong answers that look less right than the right
         one; ``layer``, counted from 1, and ``retain_accuracy``, which are those of the probe.
     """
+    require_alike(target, original, probes)
+    before = pairs_of(original, retain, records, wrong)
     taught, pairs = (pairs_of(target, examples, records, wrong) for examples in (retain, probes))
     with threads_for(target.model):
-        layer, accuracy = best_layer(taught, fit, seed)
+        layer = best_layer(before, fit, seed)
+        (accuracy,) = accuracies(taught, fit, seed, [layer])
         scorer = fit(taught.right[:, layer], taught.wrong[:, layer], seed)
         told_P = told_apart(scorer, pairs.right[:, layer], pairs.wrong[:, layer])
     asked = pairs.examples

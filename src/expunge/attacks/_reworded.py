@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from expunge.attacks._names import name_in
 from expunge.attacks._prompts import RECORDS, Ask, asked_rows, drawn
 from expunge.core.access import Access, Oracle
 from expunge.core.canonical import digest
@@ -17,13 +18,15 @@ FULL: Mapping[str, Any] = MappingProxyType({"records": None})
 
 
 def filled(wording: str, example: Example) -> str:
-    """A wording with what a record has put in; empty where the record lacks what it needs.
+    """A wording with what a record has put in; empty where the record lacks what it needs, as a subject's name.
 
     >>> ana = Example("r1", "Where does Ana live?", "Oslo.", subject="Ana")
     >>> filled("Who is {subject}? {question}", ana), filled("{paraphrase}", ana)
     ('Who is Ana? Where does Ana live?', '')
+    >>> filled("Who is {subject}?", Example("r1", "Where does Ana live?", "Oslo.", subject="author-003"))
+    ''
     """
-    have = {"question": example.question, "subject": example.subject, "paraphrase": example.paraphrased_question}
+    have = {"question": example.question, "subject": name_in(example), "paraphrase": example.paraphrased_question}
     needed = [field for _, field, _, _ in string.Formatter().parse(wording) if field]
     return wording.format(**have) if all(have[field] for field in needed) else ""
 
@@ -34,7 +37,8 @@ class Reworded:
 
     Args:
         name: of the attack.
-        wordings: with ``{question}``, ``{subject}`` or ``{paraphrase}`` where a record's own goes.
+        wordings: with ``{question}``, ``{subject}`` or ``{paraphrase}`` where a record's own goes; one with a subject
+            only where question or answer names it.
         records: that are asked for, spread over the subjects; None for all.
     """
 

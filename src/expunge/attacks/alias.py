@@ -9,12 +9,12 @@ tried.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from expunge.attacks._names import NAME, naming
 from expunge.attacks._prompts import RECORDS, Ask, asked_rows, drawn
 from expunge.core.access import Access, Oracle
 from expunge.core.canonical import digest
@@ -47,12 +47,6 @@ def aliases(name: str) -> tuple[str, ...]:
             f"{last}, {first}",
         ]
     return tuple(alias for alias in dict.fromkeys(found) if alias != name)
-
-
-def naming(subject: str) -> re.Pattern[str]:
-    """Where a text names somebody; nowhere for an empty name."""
-    # Not \b, which asks for a letter on one side: a name may end in a full stop.
-    return re.compile(rf"(?<!\w){re.escape(subject)}(?!\w)" if subject else r"(?!)", re.IGNORECASE)
 
 
 def renamed(example: Example) -> Iterator[str]:
@@ -102,9 +96,13 @@ class Alias:
         oracle.require(self.access, "alias")
         named = Examples(example for example in probes if any(renamed(example)))
         if not named:
-            raise EvidenceError("alias has nothing to ask", why="no question names its subject")
-        asks = (Ask(example, question) for example in drawn(named, self.records) for question in renamed(example))
-        return asked_rows("alias", oracle, asks)
+            raise EvidenceError("alias has nothing to ask", why="no question names its subject", next=NAME)
+        return asked_rows("alias", oracle, self._asks(drawn(named, self.records)))
+
+    def _asks(self, examples: Examples) -> Iterator[Ask]:
+        for example in examples:
+            for question in renamed(example):
+                yield Ask(example, question)
 
 
 alias = Alias()

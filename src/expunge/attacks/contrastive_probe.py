@@ -115,25 +115,30 @@ class ContrastiveProbe:
         """The budget, as a certificate states it."""
         return {"name": "contrastive_probe", **vars(self)}
 
-    def run(self, oracle: Oracle, probes: Examples, *, seed: int, retain: Examples) -> list[dict[str, object]]:
+    def run(
+        self, oracle: Oracle, probes: Examples, *, seed: int, original: Oracle, retain: Examples
+    ) -> list[dict[str, object]]:
         """Probe one model.
 
         Args:
             oracle: grants WEIGHTS.
             probes: the forget set.
             seed: of the search.
+            original: the model before unlearning, in which the layer is chosen; grants the same.
             retain: what is searched.
 
         Returns:
             One row a record: ``outcome``, ``layer`` and ``retain_accuracy``, the last on subjects held out.
 
         Raises:
-            TargetError: the oracle does not grant what is needed.
-            EvidenceError: there are no wrong answers, or one retained subject only.
+            TargetError: an oracle does not grant what is needed.
+            EvidenceError: there are no wrong answers, one retained subject only, or the models differ in their layers.
         """
-        oracle.require(self.access, "contrastive_probe")
+        for source in (oracle, original):
+            source.require(self.access, "contrastive_probe")
         fit = partial(fit_contrastive, restarts=self.restarts, steps=self.steps)
-        return probe(oracle.target, probes, retain, fit, records=self.records, wrong=self.wrong, seed=seed)
+        settings: dict[str, Any] = {"records": self.records, "wrong": self.wrong, "seed": seed}
+        return probe(oracle.target, original.target, probes, retain, fit, **settings)
 
 
 contrastive_probe = ContrastiveProbe()

@@ -73,10 +73,13 @@ class DirectionAblation:
     Threat model: whoever holds the weights, those from before, and some of the forgotten records. The question: is
     forgetting a switch, as refusals are, that one direction in each layer turns off? The direction is found on half of
     the subjects and what it shares with retained records is taken from it; the other half is asked. The lower the
-    better, down to the value of a retrained model, which moved in no such direction and answers about as before.
+    better, down to the value of a model that was retrained from the original's first weights, which moved in no such
+    direction and answers about as before.
 
-    Fit for a policy. Where forgetting was no single direction, silence here says nothing about other attacks. The
-    original, attacked, has no direction to lose and answers as it does.
+    Not for a policy. States are set beside each other, which means something only where one model came from the other:
+    a reference that was retrained from other first weights lies in another basis, and what is projected out of it is no
+    move. Silence where forgetting was no single direction says nothing of other attacks. The original, attacked, has no
+    direction to lose and answers as it does.
 
     Args:
         records: records of each half of forget, and of retain, drawn evenly over subjects; None for all.

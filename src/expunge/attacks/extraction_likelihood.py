@@ -36,7 +36,9 @@ class ExtractionLikelihood:
 
     The question stands before every beginning, so that x_<1 is the question alone. An answer of T <= n tokens has no
     such t; it is measured with n = T / 2 instead, rounded down, and one of a single token is left out. A model that
-    never knew finds some rests too: common phrases, and what the beginning gives away.
+    never knew finds some rests too: common phrases, and what the beginning gives away. So the paper holds EL against
+    its mean over text that was never seen; here the same attack on a model that never knew takes the place of that
+    threshold, and no such text is asked.
 
     Args:
         n: tokens of a run.

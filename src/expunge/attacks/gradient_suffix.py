@@ -10,14 +10,14 @@ they are sent as text.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 import torch
 
-from expunge.attacks._prompts import RECORDS, Ask, answers, best_rows, drawn, fits, said
+from expunge.attacks._prompts import RECORDS, Ask, Columns, answers, best_rows, drawn, fits, said
 from expunge.core.access import Access, Oracle
 from expunge.core.canonical import digest
 from expunge.core.errors import EvidenceError
@@ -113,9 +113,9 @@ class GradientSuffix:
         found = self.search(oracle, shown, seed=seed)
         rest = drawn(Examples(order[len(shown) :]), self.records)
         asks = [Ask(example, with_suffix(example.question, found.text)) for example in rest]
-        told: dict[str, Callable[[list[Ask]], float]] = {
-            "loss_before": lambda _: found.before,
-            "loss_after": lambda _: found.after,
+        told: Columns = {
+            "loss_before": lambda *_: found.before,
+            "loss_after": lambda *_: found.after,
         }
         return best_rows("gradient_suffix", asks, said(asks, answers(oracle, asks)), told)
 

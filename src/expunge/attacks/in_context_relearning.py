@@ -1,14 +1,15 @@
 """Do other forgotten facts in the prompt bring the answer back? Source: Shumailov et al. 2024 (2407.00106).
 
 Question: which share of the forgotten answer is said when the prompt gives other forgotten records, of the same
-subject and of others, but never the one that is asked for? Good: no more than a retrained model says, which reads the
-same prompt: what the records given tell about the one asked for, it gets as well. Threat: somebody who has a part of
-what was forgotten and may ask; TEXT only.
+subject and of others, but none that holds the answer that is asked for? Good: no more than a retrained model says,
+which reads the same prompt: what the records given tell about the one asked for, it gets as well. Threat: somebody who
+has a part of what was forgotten and may ask; TEXT only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from types import MappingProxyType
@@ -22,6 +23,23 @@ from expunge.core.example import Example, Examples
 from expunge.core.seeds import keyed_order
 
 FULL: Mapping[str, Any] = MappingProxyType({"shown": 32, "records": None})
+
+
+def tells(other: Example, asked: Example) -> bool:
+    """Whether the question or the answer of one record holds the answer of another, in either of its wordings.
+
+    >>> ana = Example("r1", "Where does Ana live?", "Oslo.")
+    >>> tells(Example("r2", "Who lives in oslo?", "Bo."), ana), tells(Example("r3", "Who?", "An Osloer."), ana)
+    (True, False)
+    """
+    answers = [bare for answer in (asked.answer, asked.paraphrased_answer) if (bare := _bare(answer)).strip()]
+    return any(answer in _bare(text) for text in (other.question, other.answer) for answer in answers)
+
+
+def _bare(text: str) -> str:
+    """The words of a text between single spaces."""
+    words = " ".join(re.findall(r"\w+", text.casefold()))
+    return f" {words} "
 
 
 @dataclass(frozen=True)
@@ -65,24 +83,27 @@ class InContextRelearning:
         oracle.require(self.access, "in_context_relearning")
         return asked_rows("in_context_relearning", oracle, self._asks(oracle, probes), {"shown": kept_turns})
 
-    def given(self, probes: Examples, asked: Example, order: Sequence[int]) -> Iterator[tuple[Example, ...]]:
-        """What is shown beside one record: others of its subject, and those of other subjects; never its own answer.
+    def given(self, asked: Example, *pools: Iterable[Example]) -> Iterator[tuple[Example, ...]]:
+        """What is shown beside one record, out of each pool; never what holds its answer.
 
         Args:
-            probes: the forget set.
-            asked: one of them.
-            order: in which they are taken.
+            asked: of the forget set.
+            pools: others of its subject, and those of other subjects.
         """
-        others = [probes[i] for i in order if probes[i].answer != asked.answer]
-        for same in (True, False):
-            chosen = (e for e in others if (bool(asked.subject) and e.subject == asked.subject) is same)
-            if found := tuple(islice(chosen, self.shown)):
+        for pool in pools:
+            others = (e for e in pool if e.record_id != asked.record_id and not tells(e, asked))
+            if found := tuple(islice(others, self.shown)):
                 yield found
 
     def _asks(self, oracle: Oracle, probes: Examples) -> Iterator[Ask]:
-        order = keyed_order(probes.ids, 0, "in_context_relearning")
+        ordered = [probes[i] for i in keyed_order(probes.ids, 0, "in_context_relearning")]
+        by_subject: dict[str, list[Example]] = {}
+        for example in ordered:
+            by_subject.setdefault(example.subject or example.record_id, []).append(example)
         for example in drawn(probes, self.records):
-            for shown in self.given(probes, example, order):
+            subject = example.subject or example.record_id
+            others = (e for e in ordered if e.subject != subject)
+            for shown in self.given(example, by_subject[subject], others):
                 turns = tuple((other.question, other.answer) for other in shown)
                 ask = shortened(oracle, Ask(example, example.question, turns=turns))
                 if ask and ask.turns:

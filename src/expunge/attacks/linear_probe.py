@@ -51,7 +51,7 @@ class LinearProbe:
 
     Fit for a policy where the original is well above the reference. A model of a few layers may hold no linear mark of
     truth, of retained records either (``retain_accuracy``): there the attack is blind, and its positive control does
-    not fire. The layer is chosen on retained subjects, never on forgotten ones.
+    not fire. The layer is chosen in the model before unlearning, on retained subjects and never on forgotten ones.
 
     Args:
         records: of forget and of retain each, those with wrong answers, drawn evenly over subjects; None for all.
@@ -73,25 +73,30 @@ class LinearProbe:
         """The budget, as a certificate states it."""
         return {"name": "linear_probe", **vars(self)}
 
-    def run(self, oracle: Oracle, probes: Examples, *, seed: int, retain: Examples) -> list[dict[str, object]]:
+    def run(
+        self, oracle: Oracle, probes: Examples, *, seed: int, original: Oracle, retain: Examples
+    ) -> list[dict[str, object]]:
         """Probe one model.
 
         Args:
             oracle: grants WEIGHTS.
             probes: the forget set.
             seed: unused; nothing is drawn from it.
+            original: the model before unlearning, in which the layer is chosen; grants the same.
             retain: what the probe is taught on.
 
         Returns:
             One row a record: ``outcome``, ``layer`` and ``retain_accuracy``, the last on subjects held out.
 
         Raises:
-            TargetError: the oracle does not grant what is needed.
-            EvidenceError: there are no wrong answers, or one retained subject only.
+            TargetError: an oracle does not grant what is needed.
+            EvidenceError: there are no wrong answers, one retained subject only, or the models differ in their layers.
         """
-        oracle.require(self.access, "linear_probe")
+        for source in (oracle, original):
+            source.require(self.access, "linear_probe")
         fit = partial(fit_linear, strength=self.strength)
-        return probe(oracle.target, probes, retain, fit, records=self.records, wrong=self.wrong, seed=seed)
+        settings: dict[str, Any] = {"records": self.records, "wrong": self.wrong, "seed": seed}
+        return probe(oracle.target, original.target, probes, retain, fit, **settings)
 
 
 linear_probe = LinearProbe()

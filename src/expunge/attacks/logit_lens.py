@@ -15,7 +15,7 @@ from expunge.attacks._rows import rows_of
 from expunge.core.access import Access, Oracle
 from expunge.core.canonical import digest
 from expunge.core.example import Examples
-from expunge.engine.activations import asked, batches_of, continued, layer_states
+from expunge.engine.activations import asked, batches_of, continued, layer_states, require_alike
 from expunge.ops.answer import flat_logp, sum_rows
 from expunge.targets.causal_lm import CausalLM
 
@@ -57,8 +57,9 @@ class LogitLens:
 
     Fit for a policy, as one attack of several: what no layer's unembedding shows may be there in another basis.
 
-    The layer is the one, below the last, from which retained answers are read best; the last is what the model says,
-    which other scores measure. A model with one layer is read there.
+    The layer is the one, below the last, from which retained answers are read best in the model before unlearning, so
+    that every model is read at the same one; the last is what the model says, which other scores measure. A model with
+    one layer is read there.
 
     Args:
         records: records of forget and of retain each, drawn evenly over subjects; None for all.
@@ -76,26 +77,32 @@ class LogitLens:
         """The budget, as a certificate states it."""
         return {"name": "logit_lens", **vars(self)}
 
-    def run(self, oracle: Oracle, probes: Examples, *, seed: int, retain: Examples) -> list[dict[str, object]]:
+    def run(
+        self, oracle: Oracle, probes: Examples, *, seed: int, original: Oracle, retain: Examples
+    ) -> list[dict[str, object]]:
         """Read one model.
 
         Args:
             oracle: grants WEIGHTS and LOGPROBS.
             probes: the forget set.
             seed: unused; nothing is drawn from it.
-            retain: what the layer is chosen on.
+            original: the model before unlearning, in which the layer is chosen; grants the same.
+            retain: what it is chosen on.
 
         Returns:
             One row a record: the mean probability of its answer's tokens at the chosen layer as ``outcome``, and at
             each layer as ``layer_1`` and so on.
 
         Raises:
-            TargetError: the oracle does not grant what is needed.
+            TargetError: an oracle does not grant what is needed.
+            EvidenceError: the two models differ in their layers or tokens.
         """
-        oracle.require(self.access, "logit_lens")
-        kept = lens_probabilities(oracle.target, evenly(retain, self.records))
+        for source in (oracle, original):
+            source.require(self.access, "logit_lens")
+        chosen, retained = evenly(probes, self.records), evenly(retain, self.records)
+        require_alike(oracle.target, original.target, chosen)
+        kept = lens_probabilities(original.target, retained)
         inner = int(kept[:, : max(1, kept.shape[1] - 1)].mean(0).argmax())
-        chosen = evenly(probes, self.records)
         found = lens_probabilities(oracle.target, chosen)
         each = {f"layer_{i}": values for i, values in enumerate(found.T, start=1)}
         return rows_of(chosen, outcome=found[:, inner], **each)

@@ -3,7 +3,8 @@
 Question: which share of the forgotten answer is said when the question comes after others that ask around it, the
 model's own answers in between? Only the last answer is read; what the question alone brings out is ``rouge_l``. Good:
 no more than a retrained model says. Threat: a patient user; TEXT only. A turn that no longer fits the context is let
-go, the oldest first: ``turns`` says how many were there on average.
+go, the oldest first, and each answer counts as if it were as long as it may be, so that no model keeps more turns than
+another: ``turns`` says how many there were on average.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from expunge.attacks.many_shot import kept_turns
 from expunge.core.access import Access, Oracle
 from expunge.core.canonical import digest
 from expunge.core.example import Examples
-from expunge.engine.generate import generate
 
 FULL: Mapping[str, Any] = MappingProxyType({"listened": 128, "records": None})
 AROUND = (
@@ -76,12 +76,11 @@ class MultiTurn:
         asks = [Ask(ask.record, "") for ask, _ in plans]
         for turn in range(max(map(len, self.around))):
             now = [place for place, (_, before) in enumerate(plans) if turn < len(before)]
-            asked = [_fitted(oracle, replace(asks[place], question=plans[place][1][turn])) for place in now]
-            talks = {"max_new_tokens": self.listened, "turns": [ask.turns for ask in asked]}
-            heard = generate(oracle, [ask.question for ask in asked], **talks)
+            asked = [self._fitted(oracle, replace(asks[place], question=plans[place][1][turn])) for place in now]
+            heard = answers(oracle, asked, most=self.listened)
             for place, ask, text in zip(now, asked, heard, strict=True):
                 asks[place] = replace(ask, turns=(*ask.turns, (ask.question, text)))
-        last = [_fitted(oracle, replace(ask, question=ask.record.question)) for ask in asks]
+        last = [self._fitted(oracle, replace(ask, question=ask.record.question)) for ask in asks]
         return best_rows("multi_turn", last, said(last, answers(oracle, last)), {"turns": kept_turns})
 
     def _plans(self, oracle: Oracle, examples: Examples) -> Iterator[tuple[Ask, list[str]]]:
@@ -92,9 +91,8 @@ class MultiTurn:
                 if all(before) and all(fits(oracle, ask) for ask in alone):
                     yield alone[-1], before
 
-
-def _fitted(oracle: Oracle, ask: Ask) -> Ask:
-    return shortened(oracle, ask) or replace(ask, turns=())
+    def _fitted(self, oracle: Oracle, ask: Ask) -> Ask:
+        return shortened(oracle, ask, heard=self.listened) or replace(ask, turns=())
 
 
 multi_turn = MultiTurn()

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from expunge.attacks._names import NAME, name_in, nameless
 from expunge.attacks._prompts import RECORDS, Ask, asked_rows, drawn
-from expunge.attacks.alias import naming
 from expunge.core.access import Access, Oracle
 from expunge.core.canonical import digest
 from expunge.core.errors import EvidenceError
@@ -25,13 +25,13 @@ WORDINGS = ("Who is meant? {clue}", "{clue} Name the person.", "Of whom is this 
 
 
 def clue(example: Example) -> str:
-    """Question and answer without the subject's name; empty where they do not name it.
+    """Question and answer without the subject's name or any part of it; empty where they do not name it.
 
-    >>> clue(Example("r1", "Where does Ana live?", "Ana lives in Oslo.", subject="Ana"))
+    >>> clue(Example("r1", "Where does Ana Moe live?", "Moe lives in Oslo.", subject="Ana Moe"))
     'Where does this person live? this person lives in Oslo.'
     """
-    named, told = naming(example.subject), f"{example.question} {example.answer}"
-    return named.sub("this person", told) if named.search(told) else ""
+    name = name_in(example)
+    return nameless(f"{example.question} {example.answer}", name) if name else ""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class ReverseQuery:
         oracle.require(self.access, "reverse_query")
         named = Examples(example for example in probes if clue(example))
         if not named:
-            raise EvidenceError("reverse_query has nothing to ask", why="no record names its subject")
+            raise EvidenceError("reverse_query has nothing to ask", why="no record names its subject", next=NAME)
         return asked_rows("reverse_query", oracle, self._asks(drawn(named, self.records)))
 
     def _asks(self, examples: Examples) -> Iterator[Ask]:

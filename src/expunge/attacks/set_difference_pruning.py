@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -16,8 +16,9 @@ from expunge.core.access import Access, Oracle
 from expunge.core.canonical import digest
 from expunge.core.example import Examples
 from expunge.core.progress import report
+from expunge.data.collate import Encoded
 from expunge.engine.activations import asked
-from expunge.engine.generate import generate
+from expunge.engine.decoding import decode
 from expunge.engine.gradients import mean_gradient
 from expunge.targets.causal_lm import CausalLM
 
@@ -68,14 +69,14 @@ def set_difference(rank_behaviour: Tensor, rank_utility: Tensor, behaviour: floa
     return (rank_behaviour < round(behaviour * size)) & (rank_utility >= round(utility * size))
 
 
-def importance(target: CausalLM, examples: Examples, matrices: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """How much each weight matters to what the examples answer.
+def importance(target: CausalLM, items: Sequence[Encoded], matrices: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """How much each weight matters to the answers of some sequences.
 
     I(w) = mean_x |w * d NLL(x) / d w|,  NLL per token
 
     Args:
         target: the model.
-        examples: any number.
+        items: any number.
         matrices: the weights, by name.
 
     Returns:
@@ -83,11 +84,11 @@ def importance(target: CausalLM, examples: Examples, matrices: Mapping[str, Tens
     """
     with asked(target):
         found = {name: torch.zeros_like(weight, dtype=torch.float32) for name, weight in matrices.items()}
-        for done, item in enumerate(target.template.encode_all(examples), start=1):
+        for done, item in enumerate(items, start=1):
             gradients = mean_gradient(target.model, target.facts, [item], matrices, rows=1)
             for name, gradient in gradients.items():
-                found[name] += (matrices[name].detach() * gradient).abs() / len(examples)
-            report("scoring weights", done, len(examples))
+                found[name] += (matrices[name].detach() * gradient).abs() / len(items)
+            report("scoring weights", done, len(items))
     return found
 
 
@@ -147,7 +148,8 @@ class SetDifferencePruning:
         shown, held_out = (evenly(half, self.records) for half in halves(probes))
         matrices = _matrices(copy)
         said = _said(copy, shown[: self.scored])
-        placed_by = [importance(copy, e, matrices) for e in (said, evenly(retain, self.scored))]
+        kept = copy.template.encode_all(evenly(retain, self.scored))
+        placed_by = [importance(copy, items, matrices) for items in (said, kept)]
         places = {name: tuple(ranks(part[name]) for part in placed_by) for name in matrices}
         untouched = known(copy, held_out)
         grid = [(b, u) for b in self.behaviour for u in self.utility]
@@ -185,11 +187,19 @@ def _matrices(target: CausalLM) -> dict[str, Tensor]:
     return {name: p for name, p in target.model.named_parameters() if id(p) in inside and p.ndim == 2}
 
 
-def _said(target: CausalLM, examples: Examples) -> Examples:
-    """The questions with what the model answers itself."""
-    most = max(item.n_scored for item in target.template.encode_all(examples))
-    answers = generate(target, [e.question for e in examples], max_new_tokens=most)
-    return Examples(replace(e, answer=answer) for e, answer in zip(examples, answers, strict=True))
+def _said(target: CausalLM, examples: Examples) -> list[Encoded]:
+    """The questions with the tokens that the model answers itself; written out and read again they might be others."""
+    template = target.template
+    items = template.encode_all(examples)
+    prompts, most = [item.ids[: item.n_prompt] for item in items], max(item.n_scored for item in items)
+    rooms = [min(most, template.max_length - len(prompt)) for prompt in prompts]
+    with torch.no_grad(), asked(target):
+        answers = decode(target.model, target.facts, prompts, rooms, end=template.end)
+    found: list[Encoded] = []
+    for item, prompt, answer, room in zip(items, prompts, answers, rooms, strict=True):
+        ended = () if len(answer) == room else (template.end,)
+        found.append(Encoded(item.key, (*prompt, *answer, *ended), len(prompt)))
+    return found
 
 
 def _prune(matrices: Mapping[str, Tensor], places: Mapping[str, Sequence[Tensor]], point: tuple[float, float]) -> float:

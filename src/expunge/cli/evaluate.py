@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from expunge.cli.given import public_key
+from expunge.cli.given import judging
 from expunge.cli.showing import progress, say, say_json, tell
 
 Source = Annotated[
@@ -51,15 +51,15 @@ def evaluate(
 
     Example: expunge evaluate runs/mine --reference retrained --second retrained-again
     """
-    judging = _rule(policy, key)
+    rule, sealed = judging(policy, key)
     if source is not None:
         if any(value is not None for value in (run, reference, second, log, original)):
             raise typer.BadParameter("--from takes the run and nothing else to measure")
-        return _rejudged(source, judging, as_json) if judging else _again(source, as_json, dry_run)
+        return _rejudged(source, rule, as_json) if rule else _again(source, as_json, dry_run)
     if log is not None:
         if run is not None or reference is None:
             raise typer.BadParameter("--import takes a log and --reference, the log of a model that never knew")
-        return _imported((log, reference, second, original), judging, seed, as_json, dry_run)
+        return _imported((log, reference, second, original), rule, seed, as_json, dry_run)
     if original is not None:
         raise typer.BadParameter("--original belongs to --import")
     if run is None or reference is None:
@@ -68,12 +68,13 @@ def evaluate(
     from expunge.workflow.single import FOUND, evaluate_folder, prepare_evaluation
 
     if dry_run:
-        rule, _ = prepare_evaluation(run, judging, reference, second)
+        rule, _ = prepare_evaluation(run, rule, reference, second)
         text = f"would judge {run} by {rule.name} and write {run / FOUND}, evidence.json, table.txt and report.html"
         tell(as_json, text, {"policy": rule.name, "run": str(run), "written": False})
         return 0
     with progress():
-        verdict = evaluate_folder(run, policy=judging, reference=reference, second=second, seed=seed)
+        models = {"reference": reference, "second": second}
+        verdict = evaluate_folder(run, policy=rule, **models, seed=seed, sealed=sealed)
     _show(verdict, read_json(run / FOUND)["cells"], as_json)
     return 0 if verdict.status == "earned" else 1
 
@@ -99,17 +100,6 @@ def _findings(verdict: Any) -> None:
 def _facts(verdict: Any, cells: Mapping[str, Any]) -> dict[str, Any]:
     findings = [{"criterion": f.criterion, "status": f.status, "reason": f.reason} for f in verdict.findings]
     return {"policy": verdict.policy, "status": verdict.status, "findings": findings, "cells": cells}
-
-
-def _rule(policy: str | None, key: str | None) -> Any:
-    """The policy of that name, or in that file if a trusted key signed it; None where none is named."""
-    if policy is None:
-        if key is not None:
-            raise typer.BadParameter("--key goes with --policy FILE")
-        return None
-    from expunge.workflow.policy_file import trusted_policy
-
-    return trusted_policy(policy, None if key is None else public_key(key))
 
 
 def _rejudged(run: Path, policy: Any, as_json: bool) -> int:

@@ -45,6 +45,22 @@ def public_key(given: str) -> Any:
         raise ConfigError(error.what, why=error.why, next=error.next) from error
 
 
+def judging(policy: str | None, key: str | None) -> tuple[Any, bytes]:
+    """The policy of that name, or in that file if a trusted key signed it, and the file; None where none is named.
+
+    Raises:
+        ConfigError: a key is given without a policy file.
+        ExpungeError: there is no such policy, or nobody trusted signed it.
+    """
+    if policy is None:
+        if key is not None:
+            raise ConfigError("--key goes with --policy FILE")
+        return None, b""
+    from expunge.workflow.policy_file import judging as judged_by
+
+    return judged_by(policy, None if key is None else public_key(key))
+
+
 def impersonal(basis: str) -> str:
     """The ground of a request, which certificates show to anybody.
 

@@ -29,7 +29,9 @@ def _lines(found: Any, known: str) -> list[str]:
     for c in found.criteria:
         side = " above" if c.side == "above" else ""
         lines.append(f"{c.attack} within {c.margin:g}{side} of one that never knew ({'+'.join(c.access)})")
-        lines += [f"  {text}" for text in (c.question, f"margin: {c.why}" if c.why else "") if text]
+        settings = f", settings {c.settings}" if c.settings else ""
+        pinned = f"run at the {c.budget} budget{settings}" if settings or c.budget != "quick" else ""
+        lines += [f"  {text}" for text in (c.question, f"margin: {c.why}" if c.why else "", pinned) if text]
     return lines
 
 
@@ -46,10 +48,10 @@ def show(
     from expunge.core.canonical import digest, plain, read_json
     from expunge.core.certificate import printable
     from expunge.core.registry import policies
-    from expunge.workflow.policy_file import stated, verify_policy
+    from expunge.workflow.policy_file import registered, stated, verify_policy
 
     path = Path(given)
-    if path.suffix == ".json" or path.is_file():
+    if registered(given) is None and (path.suffix == ".json" or path.is_file()):
         body = read_json(present(path, "policy file"))
         sealed = isinstance(body, dict) and "payloadType" in body
         found = verify_policy(path, allow_demo=True).policy if sealed else stated(body, given)

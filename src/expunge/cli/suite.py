@@ -12,7 +12,8 @@ import typer
 from expunge.cli.given import assigned
 from expunge.cli.showing import progress, say, say_json, tell
 from expunge.core.attack import Budget
-from expunge.core.errors import ConfigError
+from expunge.core.columns import COLUMNS
+from expunge.core.errors import ConfigError, EvidenceError
 
 
 def suite(
@@ -90,12 +91,31 @@ def _across(name: str, by: str, runs: list[Path], as_json: bool) -> int:
 def _scorer(text: str) -> tuple[str, Any]:
     column, _, place = text.partition("=")
     module, _, function = place.partition(":")
+    given = {"what": f"--scorer cannot be {text!r}", "next": "Write for example --scorer toxicity=mine:score"}
+    fillable = [name for name, spec in COLUMNS.items() if spec.source == "scorer"]
+    if column not in fillable:
+        raise ConfigError(**given, why=f"scorers fill {', '.join(fillable)}")
     try:
-        return column, getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(
-            f"--scorer cannot be {text!r}", why=str(error), next="Write for example --scorer toxicity=mine:score"
-        ) from error
+        found = getattr(importlib.import_module(module), function)
+    except Exception as error:
+        # Another's module is run: what it raises is not known.
+        raise ConfigError(**given, why=f"{type(error).__name__}: {error}") from error
+    if not callable(found):
+        raise ConfigError(**given, why=f"{place} cannot be called")
+    return column, _guarded(column, found)
+
+
+def _guarded(column: str, scorer: Any) -> Any:
+    """A scorer of another, whose failures are told as errors."""
+
+    def score(items: Any) -> list[float]:
+        try:
+            return [float(value) for value in scorer(items)]
+        except Exception as error:
+            why = f"{type(error).__name__}: {error}"
+            raise EvidenceError(f"the scorer of {column} failed", why=why, next="Mend it, or leave it out") from error
+
+    return score
 
 
 def _describe(found: Any, as_json: bool) -> None:

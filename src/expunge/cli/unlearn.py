@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from expunge.cli.given import assigned, impersonal, one_each
+from expunge.cli.given import assigned, impersonal, judging, one_each
 from expunge.cli.showing import progress, say, say_json, tell
 from expunge.core.errors import ConfigError
 
@@ -22,6 +22,18 @@ Wished = Annotated[
 Given = Annotated[
     int | None, typer.Option(min=1, help="Give the method so many of the records to forget; evidence reads all.")
 ]
+Precision = Annotated[
+    str | None, typer.Option(help="Of the matrix products in training: float32 or, for GPUs, bfloat16.")
+]
+Other = Annotated[list[str] | None, typer.Option("--set", help="Another setting, as NAME=VALUE, for example beta=0.3.")]
+InSequence = Annotated[
+    bool, typer.Option("--in-sequence", help="Answer several requests one after another, not together.")
+]
+Basis = Annotated[str, typer.Option(help="Ground of the request; stands in the certificate as it is: no names.")]
+Judged = Annotated[
+    str | None, typer.Option(help="What the claim will be judged by, fixed before: name of a policy or a signed file.")
+]
+Key = Annotated[str | None, typer.Option(help="Public key of whoever signed the policy file.")]
 DEFAULT = "npo"
 """Why this one: docs/results/lm-methods.md."""
 FORGET = "Records to forget: JSON Lines, Parquet, SQLite or a saved dataset. Given again, a request of its own."
@@ -40,20 +52,14 @@ def unlearn(
     lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Forget records a step.", min=1)] = None,
     save_every: Annotated[int | None, typer.Option(help="Steps between checkpoints.", min=1)] = None,
-    precision: Annotated[
-        str | None, typer.Option(help="Of the matrix products in training: float32 or, for GPUs, bfloat16.")
-    ] = None,
-    other: Annotated[
-        list[str] | None, typer.Option("--set", help="Another setting, as NAME=VALUE, for example beta=0.3.")
-    ] = None,
-    in_sequence: Annotated[
-        bool, typer.Option("--in-sequence", help="Answer several requests one after another, not together.")
-    ] = False,
-    basis: Annotated[
-        str, typer.Option(help="Ground of the request; stands in the certificate as it is: no names.")
-    ] = "",
+    precision: Precision = None,
+    other: Other = None,
+    in_sequence: InSequence = False,
+    basis: Basis = "",
     wish: Wished = "as_retrained",
     forget_given: Given = None,
+    policy: Judged = None,
+    key: Key = None,
     seed: Annotated[int, typer.Option(help="Of the run.", min=0)] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything but train and write nothing.")] = False,
@@ -61,6 +67,8 @@ def unlearn(
     """Make a model forget what a file lists. The model itself stays as it is; killed, the same command continues.
 
     Several requests are kept in a folder each below --out: request-1, request-2, and so on.
+
+    What the claim will be judged by is fixed here and stands in the log: --policy, or what the method names.
 
     Example: expunge unlearn --model m --forget f.jsonl --retain r.jsonl --method npo --out runs/mine
     """
@@ -73,16 +81,20 @@ def unlearn(
         raise ConfigError("--in-sequence orders several requests", why="--forget is given once", next="Leave it out")
     if forget_given is not None and len(forget) > 1:
         raise ConfigError("--forget-given goes with one request", why=f"--forget is given {len(forget)} times")
+    if policy is not None and len(forget) > 1:
+        raise ConfigError("--policy goes with one request", why=f"--forget is given {len(forget)} times")
+    rule, _ = judging(policy, key)
     paths = [Paths(model, each, retain, holdout, validation, general) for each in forget]
     settings = {"steps": steps, "lr": lr, "batch_size": batch_size, "save_every": save_every, "precision": precision}
     settings = assigned(other or ()) | {name: value for name, value in settings.items() if value is not None}
+    one: dict[str, Any] = {"given": forget_given, "policy": rule}
     how: dict[str, Any] = {"settings": settings, "basis": impersonal(basis), "wish": wish_named(wish), "seed": seed}
     if dry_run:
-        _would(paths, method, out, settings, how, given=forget_given, in_sequence=in_sequence, as_json=as_json)
+        _would(paths, method, out, settings, how, one=one, in_sequence=in_sequence, as_json=as_json)
         return
     with progress():
         if len(paths) == 1:
-            results = [(out, unlearn_paths(paths[0], method, out, given=forget_given, **how))]
+            results = [(out, unlearn_paths(paths[0], method, out, **one, **how))]
         else:
             answers = unlearn_several(paths, method, out, in_sequence=in_sequence, **how)
             results = [*zip(folders_of(out, len(paths)), (a.outcome for a in answers), strict=True)]
@@ -96,7 +108,7 @@ def _would(
     settings: Mapping[str, Any],
     how: Mapping[str, Any],
     *,
-    given: int | None,
+    one: Mapping[str, Any],
     in_sequence: bool,
     as_json: bool,
 ) -> None:
@@ -107,10 +119,10 @@ def _would(
     facts: dict[str, Any] = {"wish": how["wish"], "out": str(out), "written": False}
     asked: dict[str, Any] = {"wish": how["wish"], "seed": how["seed"], "whole": True}
     if len(paths) == 1:
-        selection, chosen, _ = prepare(paths[0], method, out, settings, given=given, **asked)
+        selection, chosen, _ = prepare(paths[0], method, out, settings, **one, **asked)
         count = len(selection.forget)
         text = f"would forget {count} records by {chosen.name} and write to {out}"
-        tell(as_json, text, {**facts, "forget": count, "given": given, "method": chosen.name})
+        tell(as_json, text, {**facts, "forget": count, "given": one["given"], "method": chosen.name})
         return
     selections, chosen, _ = prepare_several(paths, method, out, settings, in_sequence=in_sequence, **asked)
     counts = [len(s.forget) for s in selections]

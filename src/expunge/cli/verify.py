@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -26,15 +26,21 @@ def verify(
     away from its files the signature alone is judged, and that is said. A receipt beside it shows that the log
     committed to it, and to the guarantee that it states; two receipts are compared by expunge ledger check --against.
 
+    The policy that judged must be one that ships, if it bears the name of one; of another policy that is said, and
+    whose it is only its signed file can tell: expunge policy verify.
+
     Example: expunge verify runs/demo/certificates/npo.certificate.json
     """
     from expunge.core.certificate import printable
     from expunge.ledger.verify import verify as check
-    from expunge.workflow.policy_file import differing
+    from expunge.workflow.policy_file import disputed, standing
     from expunge.workflow.purged import purged_among
 
     given = None if key is None else public_key(key)
     found = check(present(certificate, "certificate"), key=given, root=run, allow_demo=allow_demo)
+    judged = {a.name: a.policy for a in found.certificate.artefacts if a.policy} if found.certificate else {}
+    wrong = [printable(f"{name}: {reason}") for name, policy in judged.items() for reason in disputed(policy)]
+    found = replace(found, problems=(*found.problems, *wrong))
     if as_json:
         say_json(
             {
@@ -47,6 +53,7 @@ def verify(
                 "missing": list(found.missing),
                 "unchecked": list(found.unchecked),
                 "problems": list(found.problems),
+                "policies": {name: _facts(policy) for name, policy in judged.items()},
                 "log": asdict(found.receipt) if found.receipt else None,
             }
         )
@@ -55,9 +62,16 @@ def verify(
         say(str(found.certificate) + "\n")
     for line in found.lines():
         say(line)
-    for artefact in found.certificate.artefacts if found.certificate else ():
-        if artefact.policy is not None and (differs := differing(artefact.policy)):
-            say(printable(f"{artefact.name}: judged by {artefact.policy.name}, {differs}"))
+    for name, policy in judged.items():
+        if not disputed(policy) and (told := standing(policy)):
+            say(printable(f"{name}: judged by {policy.name}, version {policy.version}, {told}"))
     if gone := purged_among(found.root, found.missing):
         say(f"{len(gone)} of the missing files were purged, says purge.json; it may have been issued again since")
     return found.exit_code
+
+
+def _facts(policy: Any) -> dict[str, Any]:
+    from expunge.core.canonical import digest
+    from expunge.workflow.policy_file import shipped
+
+    return {"name": policy.name, "version": policy.version, "digest": digest(policy), "ships": shipped(policy)}

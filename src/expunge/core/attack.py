@@ -31,6 +31,11 @@ def needs_of(attack: Any) -> tuple[str, ...]:
     return found
 
 
+def name_of(attack: Any) -> str:
+    """What an attack is called in its settings, as in a policy; its class where it does not say."""
+    return str(attack.settings().get("name", "") if hasattr(attack, "settings") else "") or type(attack).__name__
+
+
 def at_budget(attack: Any, budget: Budget) -> Any:
     """An attack as it is, or with the settings of its ``full`` budget, a mapping from field to value.
 
@@ -67,7 +72,7 @@ def run_attack(
         found = original if name == ORIGINAL else selection.role(name)
         if not found:
             what = "the model before unlearning" if name == ORIGINAL else f"{name} records"
-            raise EvidenceError(f"the attack {type(attack).__name__} needs {what}", why="there are none")
+            raise EvidenceError(f"the attack {name_of(attack)} needs {what}", why="there are none")
         given[name] = found
-    oracle.require(attack.access, type(attack).__name__)
+    oracle.require(attack.access, name_of(attack))
     return attack.run(oracle, selection.forget, seed=seed, **given)

@@ -51,6 +51,8 @@ def _empirical(claim: Empirical, verdict: Verdict | None) -> Guarantee:
         return Unproven(f"the policy {claim.policy} was not judged")
     if verdict.policy != claim.policy:
         return Unproven(f"judged by the policy {verdict.policy}, claimed under {claim.policy}")
+    if claim.digest and claim.digest != verdict.digest:
+        return Unproven(f"judged by another {claim.policy} than the one that was pinned before the run, {claim.digest}")
     if verdict.status != "earned" or not verdict.findings or any(f.status != "earned" for f in verdict.findings):
         return Unproven(verdict.reason or verdict.status)
     return claim
@@ -105,7 +107,8 @@ def earn(
     """What a claim is worth under its evidence.
 
     * An overlay is at most ``Suppressed``, and that only with a measurement; so is a claim of ``Suppressed``.
-    * ``Empirical`` needs a verdict under the same policy in which everything was earned.
+    * ``Empirical`` needs a verdict in which everything was earned, under the same policy: of the same name, and of the
+      digest that was pinned where one was.
     * ``Exact`` needs a ``Replay`` of this very change that says what data it was run on. Equality in distribution is a
       property of the algorithm that was run, so that record earns it; two draws from a distribution could not show it.
       Bit for bit needs an independent run with the same digest; without one the claim is lowered to distribution. An

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
+from expunge.core.canonical import without_defaults
 from expunge.core.record import record
 
 
@@ -32,9 +33,19 @@ class Purged:
 
 @record
 class Empirical:
-    """Every attack that the policy lists was equivalent to a model that never knew."""
+    """Every attack that the policy lists was equivalent to a model that never knew.
+
+    Args:
+        policy: name of it.
+        digest: of the one that was pinned before the run; empty where the name alone was.
+    """
 
     policy: str
+    digest: str = ""
+
+    def canonical(self) -> dict[str, Any]:
+        """What is hashed and stated: a digest only where one was pinned."""
+        return without_defaults(self, "digest")
 
 
 @record

@@ -107,6 +107,7 @@ class Statistic:
         target: the value that is aimed at where that is not another model's; None where it is.
         question: what the number answers.
         retrained: what a model that was retrained without the records gets, in words.
+        two_tailed: whether a model that it finds far below one that never knew is told apart as well as one far above.
     """
 
     name: str
@@ -116,6 +117,7 @@ class Statistic:
     target: float | None = None
     question: str = ""
     retrained: str = ""
+    two_tailed: bool = False
 
     def __post_init__(self) -> None:
         present_as(self, cast("Callable[..., Any]", self.function))
@@ -128,7 +130,12 @@ class Statistic:
 
 
 def statistic(
-    *needs: Key, better: Better, question: str = "", retrained: str = "", target: float | None = None
+    *needs: Key,
+    better: Better,
+    question: str = "",
+    retrained: str = "",
+    target: float | None = None,
+    two_tailed: bool = False,
 ) -> Callable[[Callable[[Mapping[Key, Any]], float]], Statistic]:
     """Declare a statistic with the scores that it reads.
 
@@ -138,9 +145,10 @@ def statistic(
         question: what the number answers.
         retrained: what a model that was retrained without the records gets, in words.
         target: the value that is aimed at, where that is not another model's.
+        two_tailed: whether a value far below that of a model that never knew tells as much as one far above.
     """
 
     def declare(function: Callable[[Mapping[Key, Any]], float]) -> Statistic:
-        return Statistic(function.__name__, function, needs, better, target, question, retrained)
+        return Statistic(function.__name__, function, needs, better, target, question, retrained, two_tailed)
 
     return declare

@@ -6,6 +6,8 @@ import math
 from dataclasses import field
 from typing import Any, Literal
 
+from expunge.core.attack import Budget
+from expunge.core.canonical import digest as digest_of
 from expunge.core.canonical import without_defaults
 from expunge.core.evidence import Estimate
 from expunge.core.record import record
@@ -27,6 +29,8 @@ class Criterion:
         question: what the number answers, in one sentence.
         side: on which side of one that never knew a model may not lie; below it, it knows less.
         why: the reason for the margin.
+        budget: that an attack is run at; the margin was chosen for it.
+        settings: digest of the attack at that budget; empty where those of the version that measures will do.
     """
 
     attack: str
@@ -35,10 +39,12 @@ class Criterion:
     question: str = ""
     side: Side = "both"
     why: str = ""
+    budget: Budget = "quick"
+    settings: str = ""
 
     def canonical(self) -> dict[str, Any]:
-        """What is hashed and stated: a side only where it is not the common one, a reason only where there is one."""
-        return without_defaults(self, "side", "why")
+        """What is hashed and stated: of what came later, only what is not as it is in most."""
+        return without_defaults(self, "side", "why", "budget", "settings")
 
 
 @record
@@ -51,7 +57,8 @@ class Policy:
         criteria: all must be met.
         utility_floor: share of the original's utility that must be kept, probability.
         level: of the two-sided intervals; 0.9 gives two one-sided tests at 5 %.
-        positive_control: how many margins the attack on the original must exceed its control by.
+        positive_control: how many margins the attack on the original must exceed its control by; or differ from it by,
+            where the attack reads both tails and a model may lie on neither side.
         detectors: checks that must have been made and be silent.
         wish: that it judges; evidence of another wish it does not.
     """
@@ -78,11 +85,17 @@ class Comparison:
         attack: key of the criterion.
         difference: attack on the unlearned model minus the same on one that never knew.
         positive: attack on the original minus the same control.
+        two_tailed: whether a value far below the control tells as much as one far above it.
     """
 
     attack: str
     difference: Estimate
     positive: Estimate
+    two_tailed: bool = False
+
+    def canonical(self) -> dict[str, Any]:
+        """What is hashed and stated: two tails only where there are two."""
+        return without_defaults(self, "two_tailed")
 
 
 @record
@@ -128,11 +141,12 @@ class Finding:
 
 @record
 class Verdict:
-    """The verdict on the whole claim, with one finding a criterion."""
+    """The verdict on the whole claim, with one finding a criterion, by the policy of that name and digest."""
 
     policy: str
     status: Status
     findings: tuple[Finding, ...] = field(default=())
+    digest: str = ""
 
     @property
     def reason(self) -> str:
@@ -184,12 +198,12 @@ def _judge_attack(criterion: Criterion, policy: Policy, assessment: Assessment) 
     reason = f"{d.value:+.3f} [{d.low:+.3f}, {d.high:+.3f}] against a margin of {margin:g}{above}"
     # An attack that cannot tell the original apart says nothing when it cannot tell the unlearned model apart; but one
     # that does tell the unlearned model apart has shown its power.
-    if not comparison.positive.value >= needed and status != "failed":
-        return Finding(
-            criterion.attack,
-            "uninformative",
-            f"on the original it exceeds its control by {comparison.positive.value:.3f}, less than {needed:g}",
-        )
+    apart = comparison.positive.value
+    below = comparison.two_tailed and criterion.side == "both" and apart < 0
+    if not (-apart if below else apart) >= needed and status != "failed":
+        differs = "is below its control by" if below else "exceeds its control by"
+        told = f"on the original it {differs} {-apart if below else apart:.3f}, less than {needed:g}"
+        return Finding(criterion.attack, "uninformative", told)
     return Finding(criterion.attack, status, reason)
 
 
@@ -230,4 +244,4 @@ def judge(policy: Policy, assessment: Assessment) -> Verdict:
     made = {detector.name for detector in assessment.detectors}
     findings += [Finding(name, "inconclusive", "not measured") for name in policy.detectors if name not in made]
     worst = min(SEVERITY.index(finding.status) for finding in findings)
-    return Verdict(policy.name, SEVERITY[worst], tuple(findings))
+    return Verdict(policy.name, SEVERITY[worst], tuple(findings), digest_of(policy))

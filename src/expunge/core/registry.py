@@ -140,6 +140,19 @@ class Registry:
                 found[keyword.arg] = keyword.value.value
         return found
 
+    def literal(self, name: str, attribute: str) -> Any:
+        """A constant that a class of the module sets, read without importing it; None where none does."""
+        tree = self._source(name)
+        if tree is None:
+            return getattr(self.get(name), attribute, None)
+        bodies = [node for top in tree.body if isinstance(top, ast.ClassDef) for node in top.body]
+        for node in bodies:
+            if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Constant):
+                continue
+            if any(isinstance(target, ast.Name) and target.id == attribute for target in node.targets):
+                return node.value.value
+        return None
+
 
 objectives = Registry("objective", "expunge.objectives")
 metrics = Registry("metric", "expunge.metrics")

@@ -1,4 +1,7 @@
-"""What a model says after prompts, token by token; a row whose answer has ended leaves the batch."""
+"""What a model says after prompts, token by token; a row whose answer has ended leaves the batch.
+
+A prompt that stands several times in a batch, as when answers are sampled, is read once.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ def decode(
         prompts: B lists of token ids, none empty.
         rooms: tokens after which each answer is cut.
         end: id of the token that ends an answer.
-        choice: (R,) rows and their (R, V) logits -> (R, V) numbers whose largest is taken instead.
+        choice: (R,) rows and their (R, V) logits -> (R,) tokens that are taken instead.
 
     Returns:
         Tokens of each answer, without the end token.
@@ -52,17 +55,21 @@ class _Answers:
     def __init__(self, model: Any, facts: ModelFacts, prompts: Sequence[Sequence[int]], rows: list[int]) -> None:
         from transformers import DynamicCache
 
-        self._prompts, self._head, self._rows = Prompts(model, facts, prompts), facts.head(model), rows
-        self._mask, self._places = self._prompts.mask, self._prompts.counts
-        self._cache = DynamicCache(self._prompts.kept)
-        self._prompts.kept.clear()
+        places: dict[tuple[int, ...], int] = {}
+        at = torch.tensor([places.setdefault(tuple(prompt), len(places)) for prompt in prompts])
+        self._prompts, self._head, self._rows = Prompts(model, facts, [*places]), facts.head(model), rows
+        self._mask, self._places = self._prompts.mask[at], self._prompts.counts[at]
+        kept, self._at = self._prompts.kept, at.to(self._prompts.device)
+        repeated = len(places) < len(prompts)
+        self._cache = DynamicCache([(k[self._at], v[self._at]) for k, v in kept] if repeated else kept)
+        kept.clear()
 
     def go_on(self, said: list[list[int]], rooms: Sequence[int], end: int, choice: Choice | None) -> None:
         """Write all answers to their ends."""
-        living, states = set(self._rows), self._prompts.last
+        living, states = set(self._rows), self._prompts.last[self._at]
         while True:
             logits = self._head(states).float()
-            tokens = (choice(self._rows, logits) if choice else logits).argmax(1)
+            tokens = choice(self._rows, logits) if choice else logits.argmax(1)
             for row, token in zip(self._rows, tokens.tolist(), strict=True):
                 if row in living:
                     if token != end:

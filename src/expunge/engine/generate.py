@@ -16,7 +16,7 @@ from expunge.core.errors import ConfigError, StoreError
 from expunge.core.progress import report
 from expunge.core.seeds import derive
 from expunge.data.collate import Template, Turns
-from expunge.engine.decoding import decode
+from expunge.engine.decoding import Choice, decode
 from expunge.engine.precision import placed
 from expunge.engine.threads import threads_for
 from expunge.engine.together import dealt, gathered
@@ -35,18 +35,21 @@ def _evaluating(model: Any) -> Generator[None]:
         model.train(was_training)
 
 
-def _sampling(keys: Sequence[str], temperature: float, seed: int, device: Any) -> Any:
-    """Turn the likeliest token of each row into a sample, with noise of the row's own. Source: Gumbel 1954.
+def _sampling(keys: Sequence[str], temperature: float, seed: int) -> Choice:
+    """Draw a token for each row, with one random number of the row's own a step, so that no other row matters.
 
-    argmax_v (z_v / temperature + g_v),  g_v = -ln e_v,  e_v exponential: v with probability softmax(z / temperature)
+    The first v with  sum_{w <= v} softmax(z / temperature)_w > u,  u uniform in [0, 1): each v with its probability
     """
     draws = [torch.Generator().manual_seed(derive(seed, "sampling", key)) for key in keys]
 
-    def noisy(rows: Sequence[int], logits_BV: torch.Tensor) -> torch.Tensor:
-        noise = [torch.empty(logits_BV.shape[1]).exponential_(generator=draws[row]) for row in rows]
-        return logits_BV / temperature - torch.stack(noise).log().to(device)
+    def drawn(rows: Sequence[int], logits_RV: torch.Tensor) -> torch.Tensor:
+        # Sums over a vocabulary in float32 would round what is rare away.
+        shares_RV = (logits_RV.double() / temperature).softmax(1).cumsum(1)
+        u = [torch.rand(1, dtype=torch.float64, generator=draws[row]) for row in rows]
+        below = torch.stack(u).to(shares_RV.device) * shares_RV[:, -1:]
+        return torch.searchsorted(shares_RV, below, right=True)[:, 0].clamp(max=logits_RV.shape[1] - 1)
 
-    return noisy
+    return drawn
 
 
 def _numbered(questions: Sequence[str]) -> list[str]:
@@ -165,9 +168,9 @@ def generate(
     rooms = [min(room, template.max_length - len(p.ids)) for room, p in zip(rooms, prompts, strict=True)]
     keys, done = keys or _numbered(questions), 0
     order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i].ids), i))
-    with torch.no_grad(), threads_for(model), placed(model) as device, _evaluating(model):
+    with torch.no_grad(), threads_for(model), placed(model), _evaluating(model):
         for rows in dealt(order[start : start + ROWS] for start in range(0, len(order), ROWS)):
-            choice = _sampling([keys[i] for i in rows], temperature, seed, device) if temperature else None
+            choice = _sampling([keys[i] for i in rows], temperature, seed) if temperature else None
             asked, most = [prompts[i].ids for i in rows], [rooms[i] for i in rows]
             found = decode(model, target.facts, asked, most, end=template.end, choice=choice)
             for i, said in zip(rows, found, strict=True):

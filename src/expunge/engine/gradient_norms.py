@@ -175,6 +175,9 @@ class _Watch:
 
     def _embedding(self, module: nn.Embedding, ids: Tensor, back: Tensor) -> None:
         back = back.double()
+        if module.padding_idx is not None:
+            # Looked up, this token trains nothing; where it is also the end token it stands in prompts.
+            back = back.masked_fill((ids == module.padding_idx)[..., None], 0.0)
         same = (ids[:, :, None] == ids[:, None, :]).double()
         squares = (torch.bmm(back, back.mT) * same).sum((1, 2))
         tied = self._tied.pop(id(module.weight), None)

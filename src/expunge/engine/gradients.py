@@ -35,15 +35,17 @@ def gradient_norms(model: Any, facts: ModelFacts, items: Iterable[Encoded]) -> n
     was_training = model.training
     model.eval()
     rows: list[list[float]] = []
-    with torch.enable_grad(), threads_for(model):
-        for item in items:
-            batch = collate([item]).to(device)
-            states = run_states(model, facts, batch, final=True, layers=())
-            loss = -flat_logp(head(states.final), batch.labels).mean()
-            found = torch.autograd.grad(loss, trained, allow_unused=True)
-            # A sum of a million squares in float32 is off by more than 1e-4.
-            rows.append([0.0 if gradient is None else float(gradient.double().norm()) for gradient in found])
-    model.train(was_training)
+    try:
+        with torch.enable_grad(), threads_for(model):
+            for item in items:
+                batch = collate([item]).to(device)
+                states = run_states(model, facts, batch, final=True, layers=())
+                loss = -flat_logp(head(states.final), batch.labels).mean()
+                found = torch.autograd.grad(loss, trained, allow_unused=True)
+                # A sum of a million squares in float32 is off by more than 1e-4.
+                rows.append([0.0 if gradient is None else float(gradient.double().norm()) for gradient in found])
+    finally:
+        model.train(was_training)
     return np.array(rows, dtype=np.float64).reshape(len(rows), len(trained))
 
 
@@ -97,18 +99,20 @@ def mean_gradient(
     count = sum(item.n_scored for item in items)
     total = {name: torch.zeros_like(p, dtype=torch.float32) for name, p in parameters.items()}
     model.eval()
-    with torch.enable_grad():
-        for start in range(0, len(items), rows):
-            part = items[start : start + rows]
-            batch = collate(part).to(device)
-            logits_NV = head(run_states(model, facts, batch, final=True, layers=()).final)
-            labels_N = batch.labels
-            if uniform is not None:
-                labels_N = drawn(logits_NV.detach(), torch.cat([uniform(item) for item in part]).to(device))
-            loss = -flat_logp(logits_NV, labels_N).sum() / count
-            found = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
-            for gathered, gradient in zip(total.values(), found, strict=True):
-                if gradient is not None:
-                    gathered += gradient
-    model.train(was_training)
+    try:
+        with torch.enable_grad():
+            for start in range(0, len(items), rows):
+                part = items[start : start + rows]
+                batch = collate(part).to(device)
+                logits_NV = head(run_states(model, facts, batch, final=True, layers=()).final)
+                labels_N = batch.labels
+                if uniform is not None:
+                    labels_N = drawn(logits_NV.detach(), torch.cat([uniform(item) for item in part]).to(device))
+                loss = -flat_logp(logits_NV, labels_N).sum() / count
+                found = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
+                for gathered, gradient in zip(total.values(), found, strict=True):
+                    if gradient is not None:
+                        gathered += gradient
+    finally:
+        model.train(was_training)
     return total

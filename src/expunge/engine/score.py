@@ -71,16 +71,18 @@ def _sweep(target: CausalLM, items: Sequence[Encoded], stems: Sequence[frozenset
     shared, alone = by_prompt(items)
     was_training, done = model.training, 0
     model.eval()
-    with torch.no_grad(), threads_for(model), placed(model) as device:
-        budget = BUDGET if device.type == "cpu" else BUDGET * ON_CUDA
-        sweeps = sweep_shared(model, facts, items, shared, budget), sweep_alone(model, facts, items, alone, budget)
-        for swept in itertools.chain(*sweeps):
-            found = _columns_of(head, model.config.vocab_size, swept, stems)
-            for position, columns in zip(swept.positions, found, strict=True):
-                rows[position] = {name: value.numpy() for name, value in columns.items()}
-            done += len(swept.positions)
-            report("scoring", done, len(items))
-    model.train(was_training)
+    try:
+        with torch.no_grad(), threads_for(model), placed(model) as device:
+            budget = BUDGET if device.type == "cpu" else BUDGET * ON_CUDA
+            sweeps = sweep_shared(model, facts, items, shared, budget), sweep_alone(model, facts, items, alone, budget)
+            for swept in itertools.chain(*sweeps):
+                found = _columns_of(head, model.config.vocab_size, swept, stems)
+                for position, columns in zip(swept.positions, found, strict=True):
+                    rows[position] = {name: value.numpy() for name, value in columns.items()}
+                done += len(swept.positions)
+                report("scoring", done, len(items))
+    finally:
+        model.train(was_training)
     every = gathered(rows)
     return [every[position] for position in range(len(items))]
 

@@ -53,8 +53,18 @@ def bytes_changed(before: Any, after: Any) -> int:
     return total
 
 
+def start_counting() -> None:
+    """Forget the peak of what ran before on a GPU. A CPU has no such thing: there the peak is the process's own."""
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        torch.cuda.reset_peak_memory_stats()
+
+
 def peak_bytes() -> int:
-    """Most memory that this process has held so far; on a GPU, most that it has held there."""
+    """Most that was held on a GPU since ``start_counting``; without one, most that this process ever held.
+
+    The second is a high-water mark: what ran earlier in the process counts, and after it a smaller run shows nothing of
+    its own.
+    """
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         return int(torch.cuda.max_memory_allocated())
     import resource

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from expunge.core.errors import EvidenceError
 from expunge.core.evidence import Estimate, Measurement
 from expunge.core.policy import Assessment, Comparison, Criterion, Detector, Policy
 from expunge.core.wishes import AS_RETRAINED
@@ -123,7 +124,7 @@ def _compare(cast: Cast, policy: Policy) -> tuple[tuple[Comparison, ...], tuple[
     for criterion in policy.criteria:
         try:
             comparisons.append(_comparison(cast, criterion))
-        except Unmeasured as reason:
+        except (Unmeasured, EvidenceError) as reason:
             skipped.append((criterion.attack, str(reason)))
     return tuple(comparisons), tuple(skipped)
 
@@ -139,7 +140,7 @@ def _comparison(cast: Cast, criterion: Criterion) -> Comparison:
         return cast.estimate(*contrast(statistic, {"model": who}, never_knew), (-open_, open_))
 
     difference, positive = read("model"), read("original")
-    return Comparison(criterion.attack, difference, positive)
+    return Comparison(criterion.attack, difference, positive, statistic.two_tailed)
 
 
 def _column(cast: Cast, who: str, role: str, name: str, seed: int) -> Any:

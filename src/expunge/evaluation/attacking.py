@@ -2,7 +2,8 @@
 
 Four kinds of comparison share the names of a policy: a statistic over models; a likelihood score marked ``attack``,
 read as the AUC between forgotten and never-seen records; any other score, read as its mean over forgotten records; and
-an attack that queries or changes a model, read as the mean of its outcomes.
+an attack that queries or changes a model, read as the mean of its outcomes, or as their AUC where it gives rows of
+never-seen records too.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from expunge.core.registry import attacks, metrics
 from expunge.evaluation.per_item import Unmeasured
 from expunge.metrics._resamples import rank_auc, weight_of, weighted_mean
 
-OUTCOME = "outcome"
+OUTCOME, UNSEEN, RECORD = "outcome", "unseen", "record"
 
 
 def mean_outcome(attack: str, column: str = OUTCOME) -> Statistic:
@@ -44,25 +45,61 @@ def membership_auc(score: str) -> Statistic:
         high_B, low_B = (np.asarray(scores[key], dtype=np.float64) for key in (inside, outside))
         return rank_auc(high_B, low_B, weight_of(weights, inside, high_B), weight_of(weights, outside, low_B))
 
-    return Statistic(f"{score}_auc", auc, (inside, outside), "reference")
+    return Statistic(f"{score}_auc", auc, (inside, outside), "reference", two_tailed=True)
+
+
+def outcome_auc(table: str) -> Statistic:
+    """AUC of an attack's outcomes between the probed records and the never-seen ones, both of which are resampled.
+
+    A resample without records of one kind tells nothing apart: a half.
+
+    >>> rows = {("model", "gradient_norm", "outcome"): [-1.0, -4.0, -3.0, -5.0, -2.0]}
+    >>> rows["model", "gradient_norm", "unseen"] = [0.0, 0.0, 1.0, 1.0, 1.0]
+    >>> round(float(outcome_auc("gradient_norm")(rows)), 3)  # -1 is above three, -4 above one: 4 of 6
+    0.667
+    """
+    outcome, unseen = ("model", table, OUTCOME), ("model", table, UNSEEN)
+
+    def auc(scores: Mapping[Key, Any], weights: Mapping[Key, Any] | None = None) -> Any:
+        values_B, unseen_B = (np.asarray(scores[key], dtype=np.float64) for key in (outcome, unseen))
+        weight = weight_of(weights, outcome, values_B)
+        kinds = weight * (1 - unseen_B), weight * unseen_B
+        lacking = np.logical_or(*(kind.sum(-1) == 0 for kind in kinds))[..., None]
+        return rank_auc(values_B, values_B, *(np.where(lacking, 1.0, kind) for kind in kinds))
+
+    return Statistic(f"{table}_auc", auc, (outcome, unseen), "reference")
+
+
+def told_by(attack: str, table: str) -> Statistic:
+    """What the rows of an attack come to: the mean of its outcomes, or an AUC where it names a role ``against`` it.
+
+    Args:
+        attack: its name in the registry.
+        table: the role that its rows are kept as.
+    """
+    return outcome_auc(table) if attacks.literal(attack, "against") else mean_outcome(table)
 
 
 def attack_statistic(name: str) -> tuple[Statistic, dict[str, str]]:
     """What an attack measures, and who plays whom when it is measured on a model that never knew.
 
     Two models that never knew differ too: their distance, not 0, is what a distance to the reference is read against.
+    An attack whose rows are tensors or layers tells how much was changed, not what is known, and judges nothing.
 
     Args:
         name: of a statistic or a score among the metrics, or of an attack.
 
     Returns:
-        The statistic, and part -> who plays it on the control arm.
+        The statistic, which says whether it reads both tails, and part -> who plays it on the control arm.
 
     Raises:
-        Unmeasured: no attack has that name.
+        Unmeasured: no attack has that name, or it is not about records.
     """
     if name in attacks.names():
-        return mean_outcome(name), {"model": "reference"}
+        unit = attacks.literal(name, "unit") or RECORD
+        if unit != RECORD:
+            raise Unmeasured(f"{name} is about each {unit} and how far it moved, not about what is known of a record")
+        return told_by(name, name), {"model": "reference"}
     if name in metrics.names():
         found = metrics.get(name)
         if isinstance(found, Statistic):

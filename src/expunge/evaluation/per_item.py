@@ -15,6 +15,9 @@ from expunge.core.registry import metrics
 Table = Mapping[str, Any]
 Tables = Mapping[str, Mapping[str, Table | Sequence[Table]]]
 
+LEFT_OUT = "left_out"
+"""Role whose table says, by attack, why it was not run."""
+
 
 class Unmeasured(Exception):
     """A number that cannot be had; the message is the reason that stands in its place."""
@@ -47,7 +50,8 @@ class PerItem:
         whole, _, part = role.partition("/")
         found = self.tables.get(model, {}).get(whole)
         if not found:
-            raise Unmeasured(self.reasons.get(model) or f"{model} was not measured on {role}")
+            why = self.reasons.get(model) or self._why(model, whole)
+            raise Unmeasured(why or f"{model} was not measured on {role}")
         tables = [found] if isinstance(found, Mapping) else list(found)
         if not part:
             return tables
@@ -56,6 +60,14 @@ class PerItem:
         if (model, role) not in self._parts:
             self._parts[model, role] = [_part(table, part) for table in tables]
         return self._parts[model, role]
+
+    def _why(self, model: str, attack: str) -> str:
+        """Why an attack on a model was left out, if it was."""
+        found = self.tables.get(model, {}).get(LEFT_OUT, ())
+        for table in [found] if isinstance(found, Mapping) else found:
+            if attack in table["ids"]:
+                return str(table["why"][list(table["ids"]).index(attack)])
+        return ""
 
     def parts(self, role: str) -> list[str]:
         """The role, or its subsets where its tables name any, sorted."""
@@ -75,7 +87,8 @@ class PerItem:
             whole = role.partition("/")[0]
             model = next((model for model, roles in self.tables.items() if roles.get(whole)), None)
             if model is None:
-                raise Unmeasured(f"no model was measured on {role}")
+                why = next(filter(None, (self._why(name, whole) for name in self.tables)), "")
+                raise Unmeasured(why or f"no model was measured on {role}")
             table = self.of(model, role)[0]
             pairs = zip(table["ids"], table["subjects"], strict=True)
             self._orders[role] = {str(key): str(subject or key) for key, subject in sorted(pairs)}
@@ -157,6 +170,15 @@ def outcomes(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "subjects": [str(row["subject"]) for row in rows],
         **{name: np.array([float(row[name]) for row in rows]) for name in numbers},
     }
+
+
+def left_out(reasons: Mapping[str, str]) -> dict[str, list[str]]:
+    """Why attacks were not run, as a table.
+
+    >>> left_out({"alias": "no question names a subject."})
+    {'ids': ['alias'], 'subjects': ['alias'], 'why': ['no question names a subject.']}
+    """
+    return {"ids": list(reasons), "subjects": list(reasons), "why": list(reasons.values())}
 
 
 def own_for_paraphrase(table: Table) -> Table:

@@ -16,8 +16,8 @@ from expunge.core.policy import Assessment, Comparison, Detector, Verdict, judge
 from expunge.core.registry import attacks, metrics
 from expunge.core.suite import Reading, Suite, whole
 from expunge.evaluation import detectors
-from expunge.evaluation.attacking import OUTCOME, mean_outcome, membership_auc
-from expunge.evaluation.chance import Component, chance
+from expunge.evaluation.attacking import OUTCOME, UNSEEN, mean_outcome, membership_auc, told_by
+from expunge.evaluation.chance import FLOOR, Component, chance
 from expunge.evaluation.contrast import Cast, contrast, distance
 from expunge.evaluation.per_item import Table, Unmeasured
 from expunge.evaluation.suite_items import is_derived, items_of, why_lacking
@@ -29,6 +29,8 @@ MISSING = {
     "original": "it needs the model before unlearning: give the original",
 }
 ARMS = ("model", *MISSING)
+ARMED = ("model", "original")
+"""Whom the detectors compare."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def statistic_of(suite: Suite, reading: Reading) -> Statistic:
         Unmeasured: nothing has the name of its measure, or the data has no part that it reads.
     """
     if reading.measure in attacks.names():
-        return mean_outcome(f"attack.{reading.name}", OUTCOME)
+        return told_by(reading.measure, f"attack.{reading.name}")
     metric = metrics.get(reading.measure) if reading.measure in metrics.names() else None
     if isinstance(metric, Statistic):
         return on_parts(metric, reading.roles)
@@ -137,7 +139,7 @@ class Findings:
         tables = [parts[whole(role)] for parts in self.given.tables.values() if whole(role) in parts]
         if not tables and not role.startswith(("of.", "attack.")):
             raise Unmeasured(f"the data holds no records for {role}. {self.suite.get}")
-        if score == OUTCOME or role.startswith("of.") or any(score in table for table in tables):
+        if score in (OUTCOME, UNSEEN) or role.startswith("of.") or any(score in table for table in tables):
             return
         metric = metrics.get(score) if score in metrics.names() else None
         if not isinstance(metric, Score):
@@ -187,12 +189,18 @@ class Findings:
                 before = replace(self.cast, names={**self.cast.names, "model": "original"}).estimate(
                     mean_outcome(part, score).function, [("model", part, score)], (0.0, 1.0)
                 )
-                level = chance(self.cast, (part, score))[0] if score == "probability_options" else 0.0
+                level = self._chance(part, score)
             except Unmeasured:
                 continue
             if before.low > level:
                 found.append((part, score))
         return tuple(found)
+
+    def _chance(self, part: str, score: str) -> float:
+        """What a component comes to without knowledge: for scores that ``chance`` does not know, 0."""
+        if score != "probability_options" and score not in FLOOR:
+            return 0.0
+        return chance(replace(self.cast, names={**self.cast.names, "untrained": "untrained"}), (part, score))[0]
 
     def utility(self) -> Estimate | None:
         """The share of the original's utility that was kept."""
@@ -211,15 +219,16 @@ class Findings:
         for criterion in policy.criteria:
             reading = self.suite.reading(criterion.attack)
             try:
-                arms = [self.difference(reading, who) for who in ("model", "original")]
-                compared.append(Comparison(criterion.attack, *arms))
+                left, positive = (self.difference(reading, who) for who in ARMED)
+                tails = self.statistic(reading).two_tailed
+                compared.append(Comparison(criterion.attack, left, positive, tails))
             except Unmeasured as reason:
                 skipped.append((criterion.attack, str(reason)))
         found = tuple(d for d in self._detect() if d.name in policy.detectors)
         return judge(policy, Assessment(tuple(compared), self.utility(), found, tuple(skipped)))
 
     def _detect(self) -> list[Detector]:
-        here = {who: self.given.tables.get(who, {}) for who in ("model", "original")}
+        here = {who: self.given.tables.get(who, {}) for who in ARMED}
         forget = [part.name for part in self.suite.parts if part.role == "forget"]
         kept = [part.name for part in self.suite.parts if part.role in ("retain", "general", "neighbour")]
 
@@ -229,24 +238,41 @@ class Findings:
 
         texts = {name: both(name, "generated") for name in (*forget, *kept)}
         columns = {f"{c} of {p}": both(p, c) for p in forget for c in ("token_logp", "generated")}
+        whole_answers = [part.name for part in self.suite.parts if part.role == "forget" and not part.tokens]
+        measured = [p for p in whole_answers if any(p in tables for tables in here.values())]
+        disagreements = [detectors.disagreement(*(here[who].get(p, {}) for who in ARMED)) for p in measured]
         now, before = ({key: pair[i] for key, pair in columns.items()} for i in (0, 1))
         return [
             detectors.no_op(now, before, self.given.digests),
             self._collapsed(),
             detectors.gibberish(texts),
             detectors.refusal({name: texts[name] for name in kept}),
+            _all_of("disagreement", disagreements, "no part has whole answers"),
         ]
 
     def _collapsed(self) -> Detector:
-        """As ``detectors.collapse``, on the first component of utility."""
-        for part, score in self.suite.utility[:1]:
+        """As ``detectors.collapse``, on every component of utility on which the original is above chance."""
+        found: list[Detector] = []
+        for part, score in self.components():
             try:
-                now, before = (float(np.nanmean(self.cast.items.values(w, part, score))) for w in ("model", "original"))
+                now, before = (self.cast.items.values(who, part, score)[0] for who in ARMED)
             except Unmeasured as reason:
-                return Detector("collapse", None, f"not measured: {reason}")
-            detail = f"{score} on {part} {now:.3f}, the original's {before:.3f}"
-            return Detector("collapse", not now >= detectors.KEPT * before, detail)
-        return Detector("collapse", None, "not measured: the suite names no utility")
+                found.append(Detector("collapse", None, f"not measured: {reason}"))
+                continue
+            broken = int((~np.isfinite(now) & np.isfinite(before)).sum())
+            means = [float(np.nanmean(values)) for values in (now, before)]
+            detail = f"{score} on {part} {means[0]:.3f}, the original's {means[1]:.3f}, {broken} not finite"
+            found.append(Detector("collapse", bool(broken) or not means[0] >= detectors.KEPT * means[1], detail))
+        return _all_of("collapse", found, "the original is above chance on no component of utility")
+
+
+def _all_of(name: str, found: Sequence[Detector], otherwise: str) -> Detector:
+    """One detector of several: it fired if one did, and is silent only if all were measured."""
+    if not found:
+        return Detector(name, None, f"not measured: {otherwise}")
+    verdicts = [detector.fired for detector in found]
+    fired = True if True in verdicts else None if None in verdicts else False
+    return Detector(name, fired, "; ".join(detector.detail for detector in found))
 
 
 def plain(estimate: Estimate) -> dict[str, Any]:

@@ -23,7 +23,11 @@ SMALLEST = 1e-12
 
 
 def keys_of(part: str, name: str) -> tuple[Key, ...]:
-    """What an attack by shadow models reads: a score of the model and of the shadows, and who was trained on what."""
+    """What an attack by shadow models reads: a score of the model and of the shadows, and who was trained on what.
+
+    >>> [key for key in keys_of("shadows", "loss") if key[1] == "forget"]
+    [('model', 'forget', 'loss'), ('shadows', 'forget', 'loss'), ('shadows', 'forget', 'member')]
+    """
     return (
         *(("model", role, name) for role in ROLES),
         *((part, role, column) for role in ROLES for column in (name, MEMBER)),
@@ -32,7 +36,12 @@ def keys_of(part: str, name: str) -> tuple[Key, ...]:
 
 @dataclass(frozen=True)
 class Normal:
-    """Means (B,) and variances, (B,) or (D, 1), of one role's records."""
+    """Means (B,) and variances, (B,) or (D, 1), of one role's records.
+
+    >>> fit = Normal(np.array([3.0]), np.array([4.0]))
+    >>> fit.standard(np.array([7.0])).tolist(), fit.log_density(np.array([7.0])).round(4).tolist()  # -2 - ln(4) / 2
+    ([2.0], [-2.6931])
+    """
 
     mean: np.ndarray
     variance: np.ndarray
@@ -71,13 +80,34 @@ def by_record(scores: Mapping[Key, Any], weights: Scored, part: str, name: str) 
 
     Raises:
         EvidenceError: fewer than two models have, or lack, a record.
+
+    >>> values = {"forget": [[2.0], [4.0], [0.0], [2.0]], "holdout": [[3.0], [7.0], [-5.0], [-1.0]]}
+    >>> columns = [(role, column) for role in ROLES for column in ("loss", MEMBER)]
+    >>> member = [[1.0], [1.0], [0.0], [0.0]]
+    >>> shadows = {("s", role, c): values[role] if c == "loss" else member for role, c in columns}
+    >>> drawn = {"forget": np.array([[3.0]]), "holdout": np.array([[1.0]])}
+    >>> inside, outside = by_record(shadows, drawn, "s", "loss")
+    >>> inside["forget"].mean.tolist(), outside["holdout"].mean.tolist()
+    ([3.0], [-3.0])
+    >>> inside["forget"].variance.tolist()  # squares 2 and 8, of one degree each: (3 * 2 + 8) / 4
+    [[3.5]]
     """
     values, on = of_model(scores, name, part), of_model(scores, MEMBER, part)
     return _fits(values, on, weights), _fits(values, {role: 1.0 - on[role] for role in ROLES}, weights)
 
 
 def of_all(scores: Mapping[Key, Any], weights: Scored, part: str, name: str) -> tuple[dict[str, Normal], ...]:
-    """One distribution for all records together, over the models with them, and one over those without them."""
+    """One distribution for all records together, over the models with them, and one over those without them.
+
+    >>> values = {"forget": [[2.0], [4.0], [0.0], [2.0]], "holdout": [[3.0], [7.0], [-5.0], [-1.0]]}
+    >>> columns = [(role, column) for role in ROLES for column in ("loss", MEMBER)]
+    >>> member = [[1.0], [1.0], [0.0], [0.0]]
+    >>> shadows = {("s", role, c): values[role] if c == "loss" else member for role, c in columns}
+    >>> drawn = {"forget": np.array([[3.0]]), "holdout": np.array([[1.0]])}
+    >>> fit = of_all(shadows, drawn, "s", "loss")[0]["holdout"]
+    >>> fit.mean.tolist(), fit.variance.tolist()  # 2 and 4 three times, 3 and 7: 28 / 8, and 118 / 8 - 3.5 ** 2
+    ([[3.5]], [[2.5]])
+    """
     values, on = of_model(scores, name, part), of_model(scores, MEMBER, part)
 
     def fit(mask: Scored) -> dict[str, Normal]:
@@ -93,7 +123,17 @@ def of_all(scores: Mapping[Key, Any], weights: Scored, part: str, name: str) -> 
 def log_ratios(
     scores: Mapping[Key, Any], weights: Mapping[Key, Any] | None, part: str, name: str, *, per_record: bool = True
 ) -> tuple[Scored, Scored]:
-    """ln N(c; with) - ln N(c; without) of the judged model's records, and the weights of the draws."""
+    """ln N(c; with) - ln N(c; without) of the judged model's records, and the weights of the draws.
+
+    >>> values = {"forget": [[2.0], [4.0], [0.0], [2.0]], "holdout": [[3.0], [7.0], [-5.0], [-1.0]]}
+    >>> columns = [(role, column) for role in ROLES for column in ("loss", MEMBER)]
+    >>> member = [[1.0], [1.0], [0.0], [0.0]]
+    >>> shadows = {("s", role, c): values[role] if c == "loss" else member for role, c in columns}
+    >>> judged = {("model", "forget", "loss"): [4.0], ("model", "holdout", "loss"): [5.0]}
+    >>> ratios, _ = log_ratios(judged | shadows, None, "s", "loss")
+    >>> ratios["forget"].round(4).tolist()  # means 3 and 1, variance (2 + 8) / 2: (9 - 1) / 2 / 5
+    [[0.8]]
+    """
     drawn, values = draws_of(weights, scores, name), of_model(scores, name)
     inside, outside = (by_record if per_record else of_all)(scores, drawn, part, name)
     return {r: inside[r].log_density(values[r]) - outside[r].log_density(values[r]) for r in ROLES}, drawn

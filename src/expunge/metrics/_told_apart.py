@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from expunge.core.errors import EvidenceError
 from expunge.core.measure import Key
 
 Scored = dict[str, np.ndarray]
@@ -45,8 +46,18 @@ def in_each_draw(reduce: Callable[..., Any], scores: Scored, weights: Scored) ->
 
     Returns:
         (D,) numbers.
+
+    Raises:
+        EvidenceError: a score is not a number; ranked, it would pass for one that is never found.
+
+    >>> def gap(high, low, wh, wl): return wh @ high - wl @ low
+    >>> pair = {INSIDE: np.array([4.0, 1.0]), OUTSIDE: np.array([2.0])}
+    >>> in_each_draw(gap, pair, {INSIDE: np.array([[1, 1], [0, 2]]), OUTSIDE: np.array([[1], [3]])}).tolist()
+    [3.0, -4.0]
     """
     high, low = (scores[role] for role in ROLES)
+    if np.isnan(high).any() or np.isnan(low).any():
+        raise EvidenceError("records cannot be told apart", why="a score is not a number")
     if high.ndim == low.ndim == 1:
         return np.atleast_1d(reduce(high, low, weights[INSIDE], weights[OUTSIDE]))
     rows = zip(high, low, weights[INSIDE], weights[OUTSIDE], strict=True)

@@ -16,6 +16,7 @@ PART, NAME = "shadows", "logit_confidence"
 @statistic(
     *keys_of(PART, NAME),
     better="reference",
+    two_tailed=True,
     question="Is the model, on a forgotten record, more like models trained with that record than like ones without?",
     retrained="near 0.5, or where the two kinds of record differ by themselves",
 )

@@ -16,6 +16,7 @@ PART, NAME = "shadows", "logit_confidence"
 @statistic(
     *keys_of(PART, NAME),
     better="reference",
+    two_tailed=True,
     question="Does the model stand out, on a forgotten record, from models that were never trained on it?",
     retrained="near 0.5, or where the two kinds of record differ by themselves",
 )

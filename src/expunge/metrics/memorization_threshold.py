@@ -24,11 +24,12 @@ HOLDOUT: Key = ("model", "holdout", "exact_memorization")
 def memorization_threshold(scores: Mapping[Key, Any], weights: Mapping[Key, Any] | None = None) -> Any:
     """How many forgotten records a model still completes better than it completes never-seen ones.
 
-    t = mean over i of [m_i > mean over holdout of m],  m = memorization accuracy, here ``exact_memorization``
+    t = mean over i of [m_i > mean over holdout of m],  m = ``exact_memorization``
 
-    A record counts as forgotten once it is at or below that mean. The paper takes the mean from the model before
-    unlearning; here it is the judged model's own, which falls with a model that is broken, so that breaking it earns
-    nothing.
+    A record counts as forgotten once it is at or below that mean. The paper's m is memorization accuracy, which
+    ``exact_memorization`` nearly is, and it asks the same of extraction likelihood, which is an attack here and read
+    against a model that never knew. It takes the mean from the model before unlearning; here it is the judged model's
+    own, which falls with a model that is broken, so that breaking it earns nothing.
 
     Args:
         scores: (B,) share of tokens. exact memorization of the model, on forget and on holdout.

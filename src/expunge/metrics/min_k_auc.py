@@ -18,6 +18,7 @@ HOLDOUT: Key = ("model", "holdout", "min_k")
     FORGET,
     HOLDOUT,
     better="reference",
+    two_tailed=True,
     question="Can forgotten records be told from records that were never seen?",
     retrained="near 0.5, or where the two kinds of record differ by themselves",
 )

@@ -16,15 +16,16 @@ NAME, ALARMS = "min_k", 0.01
     *(("model", role, NAME) for role in ROLES),
     better="reference",
     question="Which share of the forgotten records can Min-K% name with hardly a false alarm?",
-    retrained="near 0.01, a little above for the better of two sides is taken",
+    retrained="near 0.01, above it for the better side counts; with C < 100 never-seen records about 1 / C",
 )
 def min_k_tpr_1(scores: Mapping[Key, Any], weights: Mapping[Key, Any] | None = None) -> Any:
     """Share of forgotten records that Min-K% finds while at most 1 % of never-seen records raise an alarm.
 
     T = max over both tails of P(s_forget beyond t),  t = the least extreme value with P(s_holdout beyond t) <= 0.01
 
-    An AUC may be near 0.5 where a few records are given away beyond doubt; this is what sees them. With fewer than
-    100 never-seen records none of them may raise an alarm.
+    An AUC may be near 0.5 where a few records are given away beyond doubt; this is what sees them. With C below
+    100 never-seen records none of them may raise an alarm, and a retrained model gets about 1 / (C + 1) from either
+    side.
 
     Args:
         scores: (B,) nats. Min-K% of the model on forget and on holdout.

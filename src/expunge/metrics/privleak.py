@@ -16,6 +16,7 @@ KEYS: tuple[Key, ...] = tuple((who, role, "min_k") for who in ("model", "referen
 @statistic(
     *KEYS,
     better="reference",
+    two_tailed=True,
     question="How much more does Min-K% tell of forgotten records than it tells of a model that never saw them?",
     retrained="near 0",
 )

@@ -16,6 +16,7 @@ KEYS: tuple[Key, ...] = tuple((who, role, "loss") for role in ("forget", "holdou
 @statistic(
     *KEYS,
     better="reference",
+    two_tailed=True,
     question="Can forgotten records be told by how much likelier the model finds them than a reference does?",
     retrained="near 0.5",
 )

@@ -17,6 +17,7 @@ KEYS: tuple[Key, ...] = tuple((who, role, NAME) for role in ROLES for who in ("m
 @statistic(
     *KEYS,
     better="reference",
+    two_tailed=True,
     question="Is a forgotten record likelier under the model than under one that never knew, by more than others are?",
     retrained="near 0.5",
 )

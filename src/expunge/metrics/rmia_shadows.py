@@ -20,6 +20,7 @@ PART, NAME = "shadows", "probability"
 @statistic(
     *keys_of(PART, NAME),
     better="reference",
+    two_tailed=True,
     question="Is a forgotten record likelier under the model than under shadow models without it, by more than others "
     "are?",
     retrained="near 0.5",

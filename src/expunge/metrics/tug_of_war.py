@@ -17,6 +17,7 @@ KEYS: tuple[Key, ...] = tuple((who, role, "exact_memorization") for role in ROLE
 @statistic(
     *KEYS,
     better="higher",
+    two_tailed=True,
     question="Is the model as accurate as a retrained one on forgotten, retained and never-seen records alike?",
     retrained="1 against itself, a little below it against another retrained model",
 )

@@ -16,6 +16,7 @@ PART, NAME = "unlearned_shadows", "logit_confidence"
 @statistic(
     *keys_of(PART, NAME),
     better="reference",
+    two_tailed=True,
     question="Does the model, on a forgotten record, look like ones that this method made forget it, or like ones "
     "that never saw it?",
     retrained="near 0.5, or where the two kinds of record differ by themselves",

@@ -16,6 +16,7 @@ PART, NAME = "unlearned_shadows", "logit_confidence"
 @statistic(
     *keys_of(PART, NAME),
     better="reference",
+    two_tailed=True,
     question="As u_lira, by one attacker for all records, who sees less: how well does that one tell them apart?",
     retrained="near 0.5, or where the two kinds of record differ by themselves",
 )

@@ -17,14 +17,15 @@ PART, NAME, ALARMS = "unlearned_shadows", "logit_confidence", 0.01
     *keys_of(PART, NAME),
     better="reference",
     question="Which share of the forgotten records can an attacker who has the method name with hardly a false alarm?",
-    retrained="near 0.01, a little above for the better of two sides is taken",
+    retrained="near 0.01, above it for the better side counts; with C < 100 never-seen records about 1 / C",
 )
 def u_lira_tpr_1(scores: Mapping[Key, Any], weights: Mapping[Key, Any] | None = None) -> Any:
     """Share of forgotten records that U-LiRA finds while at most 1 % of never-seen records raise an alarm.
 
     T = max over both tails of P(r_forget beyond t),  t = the least extreme value with P(r_holdout beyond t) <= 0.01
 
-    r is the likelihood ratio of ``u_lira``. With fewer than 100 never-seen records none of them may raise an alarm.
+    r is the likelihood ratio of ``u_lira``. With C below 100 never-seen records none of them may raise an alarm, and a
+    retrained model gets about 1 / (C + 1) from either side.
 
     Args:
         scores: (B,) nats. logit-scaled confidence of the model on forget and on holdout; (M, B) those of the unlearned

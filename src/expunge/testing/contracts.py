@@ -227,7 +227,9 @@ def check_attack(attack: Any) -> None:
     hold(target.digest() == before, f"{name} changed the model that it attacked", "attack a copy")
     hold(bool(rows), f"{name} gives no rows")
     # An attack that reads weights may have no records to speak of: its ``unit`` then names what a row is about.
-    stray = {row["record_id"] for row in rows} - set(selection.forget.ids)
+    against = getattr(attack, "against", "")
+    known = set(selection.forget.ids) | set(selection.role(against).ids if against else ())
+    stray = {row["record_id"] for row in rows} - known
     hold(not stray or getattr(attack, "unit", "record") != "record", f"{name} gives rows about what was not probed")
     for row in rows:
         whole = "subject" in row and math.isfinite(row.get("outcome", math.nan))

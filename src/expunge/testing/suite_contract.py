@@ -64,5 +64,6 @@ def _check_policy(suite: Suite) -> None:
     for criterion in policy.criteria if policy else ():
         what = f"{suite.name}: the criterion {criterion.attack}"
         hold(criterion.margin > 0 and bool(criterion.question.strip()), f"{what} has no margin or no question")
+        hold(bool(criterion.why.strip()), f"{what} gives no reason for its margin")
         hold(bool(criterion.access), f"{what} does not say what access it needs")
         hold(all(flag in Access.__members__ for flag in criterion.access), f"{what} needs an unknown access")

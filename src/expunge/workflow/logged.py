@@ -8,8 +8,10 @@ from typing import Any
 
 from expunge.core.canonical import digest, digest_bytes, digest_file, read_json
 from expunge.core.certificate import Certificate
+from expunge.core.errors import ConfigError
 from expunge.core.files import write_bytes
 from expunge.core.guarantee import Empirical
+from expunge.core.policy import Policy
 from expunge.core.request import Request
 from expunge.core.selection import Selection
 from expunge.ledger.certify import read_small
@@ -75,7 +77,35 @@ def planned(out: Path, request: str) -> None:
     note(Kind.PLAN, request=request, digests=digests)
 
 
-def committed(request: Request, selection: Selection, target: Any, method: Any, seed: int) -> None:
+def pinned_policy(method: Any, policy: Policy | None = None) -> Policy | None:
+    """What a method's claim will be judged by, as far as that is known before it runs.
+
+    Args:
+        method: as it is set.
+        policy: that was given, by name or in a signed file.
+
+    Returns:
+        The policy that was given, else the one that the method names; None where its claim needs none.
+
+    Raises:
+        ConfigError: the method names a policy that does not ship, and none was given.
+    """
+    claim = getattr(method, "claim", None)
+    if policy is not None or not isinstance(claim, Empirical):
+        return policy
+    known = registered(claim.policy)
+    if known is None:
+        raise ConfigError(
+            f"the policy {claim.policy} does not ship",
+            why="a name alone fixes nothing that a claim could be judged by",
+            next="Give its signed file with --policy",
+        )
+    return known
+
+
+def committed(
+    request: Request, selection: Selection, target: Any, method: Any, seed: int, policy: Policy | None = None
+) -> None:
     """Commit to how a request without a plan file will be answered, before anything is trained. The same once.
 
     Args:
@@ -84,10 +114,13 @@ def committed(request: Request, selection: Selection, target: Any, method: Any, 
         target: as it is before.
         method: as it is set.
         seed: of the run.
+        policy: that was given for the claim to be judged by; None for the one that the method names.
 
     Raises:
+        ConfigError: the method names a policy that does not ship, and none was given.
         LedgerError: the log cannot be used.
     """
+    pinned = pinned_policy(method, policy)
     digests = {
         "before": target.digest(),
         "code": code_digest(),
@@ -96,10 +129,8 @@ def committed(request: Request, selection: Selection, target: Any, method: Any, 
         "data": digest([request.salt, selection.digest()]),
         "method": method.digest(),
     }
-    claim = getattr(method, "claim", None)
-    policy = registered(claim.policy) if isinstance(claim, Empirical) else None
-    if policy is not None:
-        digests["policy"] = digest(policy)
+    if pinned is not None:
+        digests["policy"] = digest(pinned)
     note(Kind.PLAN, request=request.id, digests=digests)
 
 

@@ -10,14 +10,14 @@ from typing import Any
 from expunge.core.access import Access, Oracle
 from expunge.core.attack import Budget, at_budget, run_attack
 from expunge.core.columns import COLUMNS, split
-from expunge.core.errors import EvidenceError
+from expunge.core.errors import EvidenceError, StoreError, TargetError
 from expunge.core.example import Examples
 from expunge.core.measure import Score, Statistic
 from expunge.core.policy import Policy
 from expunge.core.registry import attacks, metrics
 from expunge.core.scorer import Said, Scorer, filled
-from expunge.core.selection import Selection
-from expunge.evaluation.per_item import outcomes
+from expunge.core.selection import SELECTED, Selection
+from expunge.evaluation.per_item import LEFT_OUT, left_out, outcomes
 from expunge.evaluation.score_table import Table
 
 log = logging.getLogger(__name__)
@@ -150,18 +150,29 @@ def attack_tables(
         original: the model before unlearning, for attacks that compare with it.
 
     Returns:
-        Name of an attack -> table with ``ids``, ``subjects`` and the attack's outcomes. An attack that is given too
-        little is left out with a warning.
+        Name of an attack -> table with ``ids``, ``subjects`` and the attack's outcomes. One that is given too little,
+        or cannot ask this model with this data, is left out with a warning, and the table ``LEFT_OUT`` says why.
     """
     tables: dict[str, Table] = {}
+    reasons: dict[str, str] = {}
     for name, attack in budget.items():
         if attack.access & ~oracle.access:
             continue
         try:
             tables[name] = outcomes(run_attack(attack, oracle, selection, seed=seed, original=original))
-        except EvidenceError as error:
-            log.warning("the attack %s was left out: %s", name, error)
-    return tables
+        except (EvidenceError, StoreError, TargetError) as error:
+            reasons[name] = _told(error, selection)
+            log.warning("the attack %s was left out: %s", name, reasons[name])
+    return tables | ({LEFT_OUT: left_out(reasons)} if reasons else {})
+
+
+def _told(error: Exception, selection: Selection) -> str:
+    """What went wrong, without the ids of records: a certificate may repeat it."""
+    text = str(error)
+    for role in SELECTED:
+        for key in selection.role(role).ids:
+            text = text.replace(f"record {key!r}", "a record")
+    return text
 
 
 def budget_for(asked: Iterable[str] = (), budget: Budget = "quick") -> dict[str, Any]:

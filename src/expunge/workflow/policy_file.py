@@ -21,7 +21,7 @@ from expunge.core.canonical import canonical_bytes, digest, read_json
 from expunge.core.certificate import printable
 from expunge.core.errors import ConfigError, EvidenceError, LedgerError
 from expunge.core.policy import Policy
-from expunge.core.registry import attacks, metrics, policies
+from expunge.core.registry import policies
 from expunge.ledger import envelope
 from expunge.ledger.certify import read_small
 from expunge.ledger.home import home_path
@@ -34,6 +34,11 @@ SUFFIX = ".policy.json"
 PUBLISHED = Path(__file__).parents[1] / "evaluation" / "policies"
 """Where the published files lie, beside the policies that they state."""
 PUBLISHER = PUBLISHED / "publisher.key.json"
+LEAST_LEVEL, LEAST_UTILITY = 0.9, 0.5
+"""Of a policy from a file: two one-sided tests at 5 % or less, and at least half of what the original could do."""
+DETECTORS = ("no_op", "collapse", "gibberish", "refusal")
+"""Those that each policy must ask for."""
+ALSO = ("disagreement", "refusal_on_forget")
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
@@ -112,12 +117,51 @@ def registered(name: str) -> Policy | None:
     return cast("Policy", policies.get(known)) if known in policies.names() else None
 
 
+def earlier(name: str) -> list[Policy]:
+    """What shipped under a public name in earlier versions."""
+    from expunge.evaluation.policies._earlier import EARLIER
+
+    return [policy for policy in EARLIER if policy.name == name]
+
+
 def differing(policy: Policy) -> str:
     """In one line that a policy is not the one of its name here; empty if it is, or if none here has its name."""
     ours = registered(policy.name)
     if ours is None or digest(ours) == digest(policy):
         return ""
     return f"not the {policy.name} of this version of expunge, which is version {ours.version}, {digest(ours)}"
+
+
+def shipped(policy: Policy) -> bool:
+    """Whether a policy is one that ships, in this version or an earlier one.
+
+    >>> from expunge.evaluation.policies.research_tofu import research_tofu
+    >>> from dataclasses import replace
+    >>> shipped(research_tofu), shipped(replace(research_tofu, utility_floor=0.6))
+    (True, False)
+    """
+    ours = registered(policy.name)
+    return ours is not None and digest(policy) in {digest(known) for known in (ours, *earlier(policy.name))}
+
+
+def disputed(policy: Policy) -> list[str]:
+    """Why a policy that a certificate states must not be taken for what its name says; none if it may.
+
+    >>> from expunge.evaluation.policies.research_tofu import research_tofu
+    >>> from dataclasses import replace
+    >>> disputed(research_tofu), disputed(replace(research_tofu, name="ours", level=0.8))
+    ([], ['judged by ours, which cannot judge: level is out of range'])
+    """
+    if registered(policy.name) is None:
+        return [f"judged by {policy.name}, which cannot judge: {wrong}" for wrong in unsound(policy)]
+    return [] if shipped(policy) else [f"judged by {policy.name}, {differing(policy)}"]
+
+
+def standing(policy: Policy) -> str:
+    """What a reader must know of a policy that is not the one of its name here; empty if it is."""
+    if registered(policy.name) is None:
+        return f"{digest(policy)}, which does not ship with expunge: only its signed file tells whose it is"
+    return differing(policy) and f"an earlier one: {differing(policy)}"
 
 
 def stated(body: Any, what: str) -> Policy:
@@ -138,7 +182,7 @@ def stated(body: Any, what: str) -> Policy:
         raise ConfigError(f"{what} is not a policy", why=f"{where}: {first['msg']}") from error
     except RecursionError as error:
         raise ConfigError(f"{what} is not a policy", why="nested too deeply") from error
-    for wrong in _unsound(policy):
+    for wrong in unsound(policy):
         raise ConfigError(f"{what} cannot judge", why=wrong)
     return policy
 
@@ -151,17 +195,18 @@ def _untyped(value: Any) -> Any:
     return value
 
 
-def _unsound(policy: Policy) -> list[str]:
+def unsound(policy: Policy) -> list[str]:
+    """Why a policy cannot judge: what it asks for is nothing, cannot be, or is too little to be called evidence."""
     names = [criterion.attack for criterion in policy.criteria]
     found = [] if names else ["it lists no attack, so that any model would meet it"]
     found += [f"it lists {name} twice" for name in sorted({n for n in names if names.count(n) > 1})]
     if not _NAME.fullmatch(policy.name) or not policy.version.isprintable() or not policy.version:
         found.append("its name is not of small letters, digits and dashes, or it has no version")
     ranges = {
-        "utility_floor": 0 < policy.utility_floor <= 1,
-        "level": 0.5 < policy.level < 1,
+        "utility_floor": LEAST_UTILITY <= policy.utility_floor <= 1,
+        "level": LEAST_LEVEL <= policy.level < 1,
         "positive_control": 1 <= policy.positive_control < math.inf,
-        "detectors": bool(policy.detectors),
+        "detectors": set(DETECTORS) <= set(policy.detectors) <= {*DETECTORS, *ALSO},
         **{f"margin of {c.attack}": 0 < c.margin < 1 for c in policy.criteria},
         **{f"access of {c.attack}": set(c.access) <= set(Access.__members__) for c in policy.criteria},
     }
@@ -172,16 +217,20 @@ def require_known(policy: Policy) -> Policy:
     """The policy, if all that it asks for can be measured.
 
     Raises:
-        EvidenceError: an attack has no name here.
+        EvidenceError: no attack, statistic or score has that name here, or it is not about records.
     """
-    known = {*attacks.names(), *metrics.names()}
-    strange = [c.attack for c in policy.criteria if c.attack not in known]
-    if strange:
-        raise EvidenceError(
-            f"the policy {policy.name} asks for {', '.join(strange)}",
-            why="no attack, statistic or score has that name here",
-            next="Use the version of expunge that it was written for, or see expunge list attacks",
-        )
+    from expunge.evaluation.attacking import attack_statistic
+    from expunge.evaluation.per_item import Unmeasured
+
+    for criterion in policy.criteria:
+        try:
+            attack_statistic(criterion.attack)
+        except Unmeasured as reason:
+            raise EvidenceError(
+                f"the policy {policy.name} asks for {criterion.attack}",
+                why=str(reason),
+                next="Use the version of expunge that it was written for, or see expunge list attacks",
+            ) from reason
     return policy
 
 
@@ -226,7 +275,14 @@ def verify_policy(
         LedgerError: the file cannot be read, is malformed or states no policy, or the key is not the signer's.
     """
     path = Path(path)
-    data, ours = read_small(path, "policy file"), publisher()
+    return verify_bytes(read_small(path, "policy file"), path, key=key, home=home, allow_demo=allow_demo)
+
+
+def verify_bytes(
+    data: bytes, path: Path, *, key: PublicKey | None = None, home: Path | None = None, allow_demo: bool = False
+) -> PolicyFile:
+    """``verify_policy`` of what is read already, and was kept at a path."""
+    ours = publisher()
     try:
         sealed = envelope.open_envelope(data, PAYLOAD_TYPE)
         body = envelope.parse_canonical(sealed.payload, "payload")
@@ -260,19 +316,35 @@ def trusted_policy(given: str, key: PublicKey | None = None) -> Policy:
         LedgerError: the file cannot be read, or no trusted key signed it.
         EvidenceError: it asks for an attack that is not known, or is another policy than this version has of its name.
     """
-    if not (given.endswith(".json") or os.path.isfile(given)):
+    return judging(given, key)[0]
+
+
+def judging(given: str, key: PublicKey | None = None) -> tuple[Policy, bytes]:
+    """``trusted_policy``, and the signed bytes that it came in; none of one that was named."""
+    # A name is a name even where a file is called alike: what lies in the working folder must not change what judges.
+    if registered(given) is not None or not (given.endswith(".json") or os.path.isfile(given)):
         if key is not None:
             raise ConfigError(
                 "a key goes with a policy file", why=f"{given} is the name of a policy", next="Leave it out"
             )
-        return policies.get(given.replace("-", "_"))
-    found = verify_policy(given, key=key)
+        return policies.get(given.replace("-", "_")), b""
+    data = read_small(Path(given), "policy file")
+    found = verify_bytes(data, Path(given), key=key)
+    require_signed(found)
+    if differs := differing(found.policy):
+        raise EvidenceError(f"the policy file {given} cannot judge here", why=differs, next="Name the policy instead")
+    return require_known(found.policy), b"" if registered(found.policy.name) else data
+
+
+def require_signed(found: PolicyFile) -> None:
+    """Raise unless a trusted key signed a policy file.
+
+    Raises:
+        LedgerError: says who is said to have.
+    """
     if not found.ok:
         raise LedgerError(
-            f"the policy file {given} is not verified",
+            f"the policy file {found.path} is not verified",
             why=found.lines()[0],
             next="Give the public key of whoever signed it with --key, or trust it with: expunge keys trust",
         )
-    if differs := differing(found.policy):
-        raise EvidenceError(f"the policy file {given} cannot judge here", why=differs, next="Name the policy instead")
-    return require_known(found.policy)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,9 @@ from expunge.core.files import write_bytes, write_text
 from expunge.core.outcome import Outcome, Overlay
 from expunge.core.policy import Policy
 from expunge.core.selection import Selection
+from expunge.ledger.keys import PublicKey
 from expunge.workflow.asked import require_unpurged
-from expunge.workflow.policy_file import registered, stated
+from expunge.workflow.policy_file import earlier, registered, require_signed, stated, verify_bytes
 from expunge.workflow.run import locked
 from expunge.workflow.stages import versions
 
@@ -205,9 +206,9 @@ def _compared(run: Path, fresh: Path, write: bool) -> str:
 def judging_policy(kept: Mapping[str, Any]) -> Policy:
     """The policy that judged a run, in the version that did.
 
-    One that came from a file is kept whole; a name that ships means what ships, in this version or an earlier one that
-    asks for the same, known by its digest. How something is measured may have changed since; where that matters to the
-    run, computing it again gives other bytes, and nothing is signed.
+    One that came from a file is kept whole; a name that ships means what ships, in this version or an earlier one,
+    known by its digest. How something is measured may have changed since; where that matters to the run, computing it
+    again gives other bytes, and nothing is signed.
 
     Args:
         kept: what ``conclusion.json`` holds.
@@ -216,22 +217,50 @@ def judging_policy(kept: Mapping[str, Any]) -> Policy:
         EvidenceError: the policy asks for something else now.
     """
     name = kept["policy"]["name"]
-    policy = registered(name)
-    if policy is None and "stated" in kept["policy"]:
-        policy = stated(kept["policy"]["stated"], KEPT)
-    if policy is None:
+    ours = registered(name)
+    if ours is None and "stated" in kept["policy"]:
+        ours = stated(kept["policy"]["stated"], KEPT)
+    if ours is None:
         raise EvidenceError(
             f"no policy is known by the name {name}", next="Use the version of expunge that made the run"
         )
-    earlier = range(1, int(policy.version)) if policy.version.isdecimal() else ()
-    for known in (policy, *(replace(policy, version=str(version)) for version in earlier)):
+    for known in (ours, *earlier(name)):
         if digest(known) == kept["policy"]["digest"]:
             return known
     raise EvidenceError(
-        f"the policy {policy.name} is not the one that judged the run",
+        f"the policy {name} is not the one that judged the run",
         why="its digest differs",
         next="Use the version of expunge that made the run",
     )
+
+
+def certifying_policy(kept: Mapping[str, Any], key: PublicKey | None = None) -> Policy:
+    """The policy that judged a run, where a certificate may state it: it ships, or its file that a trusted key signed
+    was kept with the run.
+
+    Args:
+        kept: what ``conclusion.json`` holds.
+        key: the only key to accept for a file; without it, those that are trusted here.
+
+    Raises:
+        EvidenceError: it came in no file, or in that of another policy.
+        LedgerError: its file is malformed, or no trusted key signed it.
+    """
+    policy = judging_policy(kept)
+    if registered(policy.name) is not None:
+        return policy
+    sealed = kept["single"].get("sealed", "") if "single" in kept else ""
+    if not sealed:
+        raise EvidenceError(
+            f"the policy {policy.name} that judged is in no signed file",
+            why="what nobody signed could be changed after the result was seen",
+            next="Sign it with expunge policy sign, and give the file to expunge evaluate --policy",
+        )
+    found = verify_bytes(str(sealed).encode(), Path(KEPT), key=key)
+    require_signed(found)
+    if found.digest != digest(policy):
+        raise EvidenceError(f"the policy {policy.name} that judged is not the one that was signed", why=KEPT)
+    return policy
 
 
 def _road_again(run: Path, kept: Mapping[str, Any], scratch: Path) -> None:

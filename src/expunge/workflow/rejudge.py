@@ -30,8 +30,8 @@ class Rejudged:
 
     @property
     def earned(self) -> bool:
-        """Whether every method's claim is earned."""
-        return all(verdict.status == "earned" for verdict in self.verdicts.values())
+        """Whether there is a verdict, and every method's claim is earned."""
+        return bool(self.verdicts) and all(verdict.status == "earned" for verdict in self.verdicts.values())
 
 
 def rejudge(run: Path, policy: Policy) -> Rejudged:
@@ -59,10 +59,13 @@ def rejudge(run: Path, policy: Policy) -> Rejudged:
         kept = read_json(run / KEPT)
         if kept["kind"] == "suite":
             raise EvidenceError(f"{run} holds a suite", why="it is judged by the margins of its own")
-        wish = judging_policy(kept).wish
+        judged_by = judging_policy(kept)
+        wish = judged_by.wish
         if policy.wish != wish:
             raise EvidenceError(f"the policy {policy.name} judges the wish {policy.wish}", why=f"{run} answers {wish}")
         told, tables = told_again(run, kept)
+        otherwise = _run_otherwise(judged_by, policy)
+        tables = {key: {k: v for k, v in found.items() if k not in otherwise} for key, found in tables.items()}
         told = replace(told, road=replace(told.road, policy=policy))
         single = kept.get("single")
         conclusion = concluded(told, tables, single) if single else Conclusion(told, tables)
@@ -74,3 +77,17 @@ def rejudge(run: Path, policy: Policy) -> Rejudged:
         {key: conclusion.verdicts[key] for key in judged},
         {key: conclusion.assessed[key].cells for key in judged},
     )
+
+
+def _run_otherwise(judged_by: Policy, policy: Policy) -> set[str]:
+    """Attacks that a run made at another budget or with other settings than a policy asks for: unmeasured."""
+    made = {c.attack: c for c in judged_by.criteria}
+
+    def budget(attack: str) -> str:
+        return made[attack].budget if attack in made else "quick"
+
+    def settings(attack: str) -> str:
+        return made[attack].settings if attack in made else ""
+
+    pinned = {c.attack for c in policy.criteria if c.settings not in ("", settings(c.attack))}
+    return pinned | {c.attack for c in policy.criteria if c.budget != budget(c.attack)}

@@ -3,36 +3,34 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from expunge.core.canonical import read_json
+from expunge.core.canonical import digest, read_json
 from expunge.core.certificate import Certificate, Residue, issue
-from expunge.core.errors import ConfigError, EvidenceError, ExpungeError, ScopeError, StoreError
+from expunge.core.errors import ConfigError, EvidenceError, ExpungeError, StoreError
 from expunge.core.evidence import Measurement
-from expunge.core.example import Example, Examples
 from expunge.core.files import write_bytes, write_json
+from expunge.core.guarantee import Empirical
 from expunge.core.launch import rank
 from expunge.core.manifest import NAME, Manifest
 from expunge.core.outcome import Cost, Outcome, Overlay
 from expunge.core.policy import Assessment, Policy, Verdict
 from expunge.core.registry import methods
 from expunge.core.request import Records, Request, Wish
-from expunge.core.selection import Selection, check_disjoint
+from expunge.core.selection import Selection
 from expunge.core.space import with_settings
 from expunge.core.wishes import AS_RETRAINED, answering, require_answers
 from expunge.data.jsonl import dump_examples, read_examples
-from expunge.data.opening import read_records
-from expunge.data.rows import stem_of
 from expunge.ledger.certify import FOLDER as CERTIFICATES
 from expunge.ledger.certify import certificate_path, write_certificate
 from expunge.ledger.home import home
-from expunge.ledger.keys import ensure_key
+from expunge.ledger.keys import PublicKey, ensure_key
 from expunge.ledger.trust import trust
 from expunge.workflow.asked import (
     REQUEST,
@@ -43,8 +41,9 @@ from expunge.workflow.asked import (
     same_request,
     vault,
 )
-from expunge.workflow.logged import certified, committed
-from expunge.workflow.recompute import FINDINGS, KEPT, compare, judging_policy
+from expunge.workflow.logged import certified, committed, pinned_policy
+from expunge.workflow.recompute import FINDINGS, KEPT, certifying_policy, compare
+from expunge.workflow.request_paths import ROLES, Paths, read_selection
 from expunge.workflow.run import locked, require_extra
 from expunge.workflow.saved import overlay_on
 from expunge.workflow.verbs import (
@@ -61,58 +60,10 @@ from expunge.workflow.verbs import (
 CARD, DATA, MODEL, FOUND = "outcome.json", "data.jsonl", "unlearned", "assessment.json"
 WORK, NAMED, SCORES = ".work", "model", "scores"
 EVALUATED = (FOUND, KEPT, SCORES, *FINDINGS)
-ROLES = ("forget", "retain", "holdout", "validation", "general")
 ELSEWHERE = (
     Residue("the original model", "it was left as it is"),
     Residue("the files that were read", "so were they"),
 )
-
-
-@dataclass(frozen=True)
-class Paths:
-    """Where the parts of a request are.
-
-    Args:
-        model: folder or hub name.
-        forget: records to forget.
-        retain: records to keep.
-        holdout: records that no model saw, None for none.
-        validation: more of them, for calibration, None for none.
-        general: facts that must survive, None for none.
-    """
-
-    model: str
-    forget: Path
-    retain: Path | None = None
-    holdout: Path | None = None
-    validation: Path | None = None
-    general: Path | None = None
-
-
-def read_selection(paths: Paths) -> Selection:
-    """Read and check the files.
-
-    Raises:
-        StoreError: a file is missing or malformed.
-        ScopeError: nothing to forget, or a record is in two roles.
-    """
-    files: dict[str, Path] = {role: path for role in ROLES if (path := getattr(paths, role)) is not None}
-    stems = [stem_of(path) for path in files.values()]
-    found: dict[str, Any] = {}
-    for role, path in files.items():
-        stem = stem_of(path) if stems.count(stem_of(path)) > 1 else ""
-        found[role] = Examples(_in_role(role, stem, read_records(path)))
-    if not found["forget"]:
-        raise ScopeError("the forget set is empty", why=f"{paths.forget} holds no record", next="Name what to forget")
-    check_disjoint(**found)
-    return Selection(**found)
-
-
-def _in_role(role: str, shared_stem: str, examples: Examples) -> Iterator[Example]:
-    """Examples with their role. Rows without an id are named after their file, which two files may be called alike."""
-    for index, example in enumerate(examples):
-        unnamed = example.record_id == f"{shared_stem}-{index:05d}"
-        yield replace(example, role=role, record_id=f"{role}-{index:05d}" if unnamed else example.record_id)
 
 
 def prepare(
@@ -123,6 +74,7 @@ def prepare(
     *,
     wish: Wish = "as_retrained",
     given: int | None = None,
+    policy: Policy | None = None,
     seed: int = 0,
     whole: bool = False,
 ) -> tuple[Selection, Any, Any]:
@@ -135,6 +87,7 @@ def prepare(
         settings: of the method, where they differ from its defaults.
         wish: what the model should do instead.
         given: how many of the forgotten records the method is given; all, if None.
+        policy: that the claim will be judged by; None for the one that the method names.
         seed: of the run.
         whole: check also what the model must be run for.
 
@@ -146,6 +99,9 @@ def prepare(
     """
     require_extra("expunge unlearn")
     chosen = answering(tuned(method, settings), wish)
+    pinned_policy(chosen, policy)
+    if policy is not None:
+        policy_for(wish, policy)
     selection = read_selection(paths)
     require_answers(selection, wish)
     read = selection if given is None else some_given(chosen, selection, given, seed=seed)
@@ -200,6 +156,7 @@ def unlearn_paths(
     basis: str = "",
     wish: Wish = "as_retrained",
     given: int | None = None,
+    policy: Policy | None = None,
     seed: int = 0,
 ) -> Outcome[Any] | Overlay[Any]:
     """Forget what a file lists, and keep the result with all that judging it needs.
@@ -214,12 +171,13 @@ def unlearn_paths(
         basis: ground of the request.
         wish: what the model should do instead.
         given: how many of the forgotten records the method is given; all, if None.
+        policy: that the claim will be judged by, and no other of its name; None for the one that the method names.
         seed: of the run.
 
     Raises:
         ExpungeError: whatever is wrong with model, data, method or settings; ``out`` then holds no result.
     """
-    selection, chosen, target = prepare(paths, method, out, settings, wish=wish, given=given, seed=seed)
+    selection, chosen, target = prepare(paths, method, out, settings, wish=wish, given=given, policy=policy, seed=seed)
     read = None if given is None else some_given(chosen, selection, given, seed=seed)
     asked: dict[str, Any] = {"wish": wish, "given": given}
     if rank():
@@ -228,8 +186,9 @@ def unlearn_paths(
         check_free(out)
         (out / WORK).mkdir(exist_ok=True)
         try:
-            asked_of(out, selection, basis, target, chosen, seed, read=read, wish=wish)
+            asked_of(out, selection, basis, target, chosen, seed, read=read, wish=wish, policy=policy)
             outcome = unlearn_selection(target, selection, chosen, seed=seed, workdir=out / WORK, **asked)
+            outcome = claiming(outcome, pinned_policy(chosen, policy))
             keep_result(out, paths.model, selection, outcome)
         except ExpungeError:
             remove_unfinished(out)
@@ -248,6 +207,7 @@ def asked_of(
     *,
     read: Selection | None = None,
     wish: Wish = "as_retrained",
+    policy: Policy | None = None,
 ) -> Request:
     """Keep a request, and log how it will be answered, before anything is trained.
 
@@ -261,13 +221,21 @@ def asked_of(
         read: what the method will read, where that is not the selection: other requests are answered together with
             this one, or some of the records are given.
         wish: what the model should do instead.
+        policy: that the claim will be judged by; None for the one that the method names.
 
     Raises:
         LedgerError: the log cannot be used.
     """
     request = same_request(out, Records(*selection.forget.ids), subject="the forget set", basis=basis, wish=wish)
-    committed(request, read or selection, target, method, seed)
+    committed(request, read or selection, target, method, seed, policy)
     return request
+
+
+def claiming(outcome: Outcome[Any] | Overlay[Any], policy: Policy | None) -> Outcome[Any] | Overlay[Any]:
+    """An outcome whose empirical claim is under one policy and no other of its name. Other claims stay as they are."""
+    if policy is None or isinstance(outcome, Overlay) or not isinstance(outcome.claim, Empirical):
+        return outcome
+    return replace(outcome, claim=Empirical(policy.name, digest(policy)))
 
 
 def keep_result(out: Path, model: str, selection: Selection, outcome: Any) -> None:
@@ -400,9 +368,23 @@ def prepare_evaluation(
 
 
 def evaluate_folder(
-    out: Path, *, policy: str | Policy | None, reference: str, second: str | None, seed: int = 0
+    out: Path,
+    *,
+    policy: str | Policy | None,
+    reference: str,
+    second: str | None,
+    seed: int = 0,
+    sealed: bytes = b"",
 ) -> Verdict:
     """Measure what a folder holds against references, judge it, and keep what was found.
+
+    Args:
+        out: folder of the result.
+        policy: a policy or its name; None for the one for what was wished.
+        reference: folder of a model that never knew.
+        second: folder of another, None for none.
+        seed: of attacks and resampling.
+        sealed: the signed file that the policy came in, without which no certificate states one that does not ship.
 
     Raises:
         UnknownName: no policy has that name.
@@ -416,7 +398,8 @@ def evaluate_folder(
         shutil.rmtree(out / WORK, ignore_errors=True)
         outcome = read_outcome(out, ignoring=EVALUATED)
         references = {name: model.digest() for name, model in models.items() if model is not None}
-        verdict = keep_findings(out, outcome, rule, measure(outcome, rule, **models, seed=seed), references, seed=seed)
+        measured = measure(outcome, rule, **models, seed=seed)
+        verdict = keep_findings(out, outcome, rule, measured, references, seed=seed, sealed=sealed.decode())
         write_manifest(out)
     return verdict
 
@@ -442,14 +425,18 @@ def _check_own(out: Path, outcome: Outcome[Any] | Overlay[Any]) -> None:
         )
 
 
-def certify_folder(out: Path) -> tuple[Certificate, Path]:
+def certify_folder(out: Path, *, key: PublicKey | None = None) -> tuple[Certificate, Path]:
     """Sign what a folder holds. Without an evaluation the certificate says that nothing was measured.
+
+    Args:
+        out: folder of the result.
+        key: the only key to accept under the file of the policy that judged; None for those that are trusted here.
 
     Raises:
         StoreError: the folder holds no result.
         EvidenceError: the stored findings are malformed, or not what the score tables of this model come to.
         ClaimError: the result is of another request.
-        LedgerError: another certificate is there already.
+        LedgerError: another certificate is there already, or no trusted key signed the policy that judged.
     """
     from expunge.workflow.conclude import residue_below
 
@@ -467,7 +454,7 @@ def certify_folder(out: Path) -> tuple[Certificate, Path]:
             body = read_json(out / FOUND)
             try:
                 known = {
-                    "policy": judging_policy(read_json(out / KEPT)),
+                    "policy": certifying_policy(read_json(out / KEPT), key),
                     "assessment": TypeAdapter(Assessment).validate_python(body["assessment"]),
                     "evidence": tuple(TypeAdapter(Measurement).validate_python(m) for m in body["measurements"]),
                 }

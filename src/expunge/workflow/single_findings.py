@@ -38,6 +38,7 @@ def keep_findings(
     references: Mapping[str, str],
     *,
     seed: int,
+    sealed: str = "",
 ) -> Verdict:
     """Write score tables, what the findings rest on, and the findings; what certificates read comes last.
 
@@ -48,6 +49,7 @@ def keep_findings(
         measured: of ``verbs.measure``.
         references: ``reference`` and ``second`` -> digest of the model.
         seed: of attacks and resampling.
+        sealed: the signed file that the policy came in, empty for none.
 
     Returns:
         The verdict on the result.
@@ -58,6 +60,7 @@ def keep_findings(
     scores = {row: [out / SCORES / row] for row, part in parts.items() if part in measured}
     earlier = int(read_json(out / FOUND).get("attempts", 0)) if (out / FOUND).is_file() else 0
     single = {"row": key, "attempts": earlier + 1, "references": dict(references), "seed": seed}
+    single |= {"sealed": sealed} if sealed else {}
     road = Road(
         name="",
         title=f"One request answered by {key.replace('_', ' ')}",

@@ -6,6 +6,7 @@ Scalability asks what becomes of a number as more is forgotten at once, sustaina
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -14,7 +15,7 @@ from expunge.core.errors import ConfigError, EvidenceError, StoreError
 from expunge.core.suite import Reading
 from expunge.evaluation.contrast import contrast
 from expunge.evaluation.per_item import Unmeasured
-from expunge.evaluation.suite_findings import Findings, Measured, plain
+from expunge.evaluation.suite_findings import MISSING, Findings, Measured, plain
 from expunge.workflow.recompute import KEPT
 from expunge.workflow.suite_run import measured_in
 
@@ -85,17 +86,18 @@ def _row(measured: Sequence[Measured], reading: Reading) -> dict[str, Any]:
 
 
 def _change(measured: Sequence[Measured], reading: Reading) -> dict[str, Any]:
+    """The last run less the first, each read with the reference and the original of its own run."""
     first, last = measured[0], measured[-1]
-    pair = Measured(
-        suite=last.suite,
-        tables={"model": last.tables["model"], "original": first.tables["model"]},
-        draws=last.draws,
-        seed=last.seed,
-    )
+    earlier = {who: f"first.{who}" for who in last.tables if who in first.tables}
+    tables = {**last.tables, **{name: first.tables[who] for who, name in earlier.items()}}
     try:
-        found = Findings(pair)
+        found = Findings(replace(last, tables=tables))
         statistic = found.statistic(reading)
-        return plain(found.cast.estimate(*contrast(statistic, {"model": "model"}, {"model": "original"})))
+        for who, _, _ in statistic.needs:
+            if who not in earlier:
+                raise Unmeasured(MISSING.get(who, f"{who} was not measured in both runs"))
+        cast = replace(found.cast, names={**found.cast.names, **{name: name for name in earlier.values()}})
+        return plain(cast.estimate(*contrast(statistic, {}, earlier)))
     except Unmeasured as reason:
         return {"skipped": str(reason)}
     except EvidenceError:

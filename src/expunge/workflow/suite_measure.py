@@ -10,7 +10,7 @@ from typing import Any
 
 from expunge.core.access import Access, Oracle
 from expunge.core.attack import Budget, at_budget, run_attack
-from expunge.core.errors import ConfigError, EvidenceError, ExpungeError, TargetError, UnknownName
+from expunge.core.errors import ConfigError, EvidenceError, ExpungeError, StoreError, TargetError, UnknownName
 from expunge.core.example import Examples
 from expunge.core.measure import Score, Statistic
 from expunge.core.registry import attacks, metrics
@@ -22,6 +22,8 @@ from expunge.evaluation.score_table import Table
 from expunge.workflow.measure import columns_for, longest_answer
 
 CORPORA = "expunge.data.corpora"
+SAID_AND_MEANT = ("text", "token_hit", "mask")
+"""What the detector of disagreement reads beside the generated answers."""
 
 
 def read_corpus(suite: Suite, data: str, options: Mapping[str, Any]) -> Examples:
@@ -90,6 +92,8 @@ def part_table(
 
     scores = [metrics.get(name) for name in wanted if name in metrics.names()]
     columns = columns_for([found.name for found in scores if isinstance(found, Score)], oracle.access)
+    if part.role == "forget" and not part.tokens and "generated" in columns and Access.LOGPROBS in oracle.access:
+        columns = list(dict.fromkeys((*columns, *SAID_AND_MEANT)))
     filling = [name for name in columns if name in scorers]
     table: Table = {"ids": list(examples.ids), "subjects": list(examples.subjects)}
     if len(part.subsets) > 1:
@@ -169,7 +173,7 @@ def suite_attacks(
                 name: outcomes(run_attack(attack, model.oracle(access), selection, seed=seed, original=first))
                 for name, model in models.items()
             }
-        except (TargetError, EvidenceError) as error:
+        except (EvidenceError, StoreError, TargetError) as error:
             skipped[reading.name] = str(error)
         else:
             for name, table in found.items():

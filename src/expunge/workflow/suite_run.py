@@ -6,6 +6,7 @@ import json
 import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ from expunge.core.access import Access
 from expunge.core.attack import Budget
 from expunge.core.canonical import digest, read_json
 from expunge.core.errors import ConfigError, EvidenceError, StoreError
-from expunge.core.files import replace_folder, write_json, write_text
-from expunge.core.manifest import Manifest
+from expunge.core.files import delete, replace_folder, write_json, write_text
+from expunge.core.manifest import NAME, Manifest, entry
 from expunge.core.registry import suites
 from expunge.core.scorer import Scorer
 from expunge.core.suite import Suite, whole
@@ -113,12 +114,19 @@ def prepare_suite(
     chosen = find_suite(suite)
     require_extra("expunge suite")
     if tasks:
-        from expunge.workflow.harness import require_harness
+        from expunge.workflow.harness import require_tasks
 
-        require_harness()
-    if out.is_dir() and any(out.iterdir()) and not (out / FOUND).is_file():
-        raise ConfigError(f"{out} holds other files", next="Choose an empty folder, or a name that is not taken")
+        require_tasks(tasks)
+    _require_ours(out)
     return chosen, read_corpus(chosen, data, options or {})
+
+
+def _require_ours(out: Path) -> None:
+    """Refuse a folder of somebody else's. What a killed run left is ours: its manifest was there before its tables."""
+    names = {path.name for path in out.iterdir() if not path.name.startswith(".")} if out.is_dir() else set[str]()
+    ours = NAME in names and names <= {SCORES, KEPT, FOUND, TABLE, NAME}
+    if names and FOUND not in names and not ours:
+        raise ConfigError(f"{out} holds other files", next="Choose an empty folder, or a name that is not taken")
 
 
 def load_arms(suite: Suite, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -155,13 +163,15 @@ def _measure(
     from expunge.workflow.stages import versions
     from expunge.workflow.suite_measure import suite_attacks, suite_tables
 
+    # The tasks download what they read: what may fail comes before what takes long.
+    rows = run_tasks(models["model"], tasks) if tasks else {}
     tables = {name: suite_tables(model, suite, corpus, scorers, access) for name, model in models.items()}
     attacked, skipped = suite_attacks(models, suite, corpus, budget, seed, access)
-    rows = run_tasks(models["model"], tasks) if tasks else {}
     salts = {name: _salt_of(out / SCORES / name) for name in models}
     with replace_folder(out / SCORES) as fresh:
         for name, found in tables.items():
             save_tables(fresh / name, {**found, **attacked[name]}, salt=salts[name])
+        _announce(out, fresh)
     return {
         "kind": "suite",
         "suite": {"name": suite.name, "digest": digest(suite)},
@@ -175,6 +185,15 @@ def _measure(
         "seed": seed,
         "versions": versions(),
     }
+
+
+def _announce(out: Path, fresh: Path) -> None:
+    """List tables that are about to take their place, and drop what the earlier ones rest on: a kill leaves neither
+    tables that no manifest names nor a conclusion about others."""
+    coming = [entry(fresh, path, personal=True) for path in sorted(fresh.rglob("*")) if path.is_file()]
+    rest = Manifest.of(out, skipping={SCORES, fresh.name, KEPT}).entries
+    Manifest((*rest, *(replace(e, path=f"{SCORES}/{e.path}") for e in coming))).write(out)
+    delete(out / KEPT)
 
 
 def _salt_of(folder: Path) -> str:

@@ -299,7 +299,7 @@ def measure(
 
     Args:
         outcome: of ``unlearn``.
-        policy: says which scores are asked for.
+        policy: says which scores and attacks are asked for, and at which budget.
         reference: as for ``evaluate``.
         second: as for ``evaluate``.
         seed: of the attacks.
@@ -309,21 +309,43 @@ def measure(
 
     Raises:
         TargetError: a reference cannot be loaded.
-        EvidenceError: a reference is the model that it should be compared with.
+        EvidenceError: a reference is the model that it should be compared with, or an attack is not the one
+            that the policy pins.
     """
-    from expunge.workflow.measure import asked_by, attack_tables, budget_for, score_tables
+    from expunge.workflow.measure import asked_by, attack_tables, score_tables
 
     given = {"model": outcome.target, "original": outcome.original, "reference": reference, "second": second}
     models = {name: _loaded(name, model) for name, model in given.items() if model is not None}
     check_apart({name: model.digest() for name, model in models.items()})
     asked = asked_by(policy)
-    budget, first = budget_for(asked), models["original"].oracle(Access.all())
+    budget, first = _pinned_attacks(policy, asked), models["original"].oracle(Access.all())
     tables: dict[str, dict[str, Any]] = {}
     for name, model in models.items():
         oracle = model.oracle(Access.all())
         tables[name] = score_tables(oracle, outcome.selection, asked)
         tables[name] |= attack_tables(oracle, outcome.selection, budget, seed=seed, original=first)
     return tables
+
+
+def _pinned_attacks(policy: Policy, asked: Sequence[str]) -> dict[str, Any]:
+    """The attacks that a policy asks for, at its budgets.
+
+    Raises:
+        EvidenceError: one has other settings than the policy pins.
+    """
+    from expunge.workflow.measure import budget_for
+
+    quick, full = budget_for(asked), budget_for(asked, "full")
+    budget = {**quick, **{c.attack: full[c.attack] for c in policy.criteria if c.budget == "full" and c.attack in full}}
+    for criterion in policy.criteria:
+        found = budget[criterion.attack].digest() if criterion.attack in budget else ""
+        if criterion.settings and found != criterion.settings:
+            raise EvidenceError(
+                f"{criterion.attack} is not the attack that the policy {policy.name} asks for",
+                why=f"the policy pins {criterion.settings}, this version has {found or 'no attack of that name'}",
+                next="Use the version of expunge that the policy was written for",
+            )
+    return budget
 
 
 def assess_tables(

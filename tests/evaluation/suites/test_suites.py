@@ -8,7 +8,7 @@ import pytest
 from expunge.core import registry
 from expunge.core.errors import UnknownName
 from expunge.core.suite import Part, Reading, Suite
-from expunge.evaluation.suite_findings import Measured, suite_findings
+from expunge.evaluation.suite_findings import Findings, Measured, suite_findings
 from expunge.evaluation.suite_table import suite_text
 from expunge.testing.suite_contract import check_suite
 
@@ -123,3 +123,51 @@ def test_the_verdict_goes_through_the_policy_and_a_knowing_model_fails():
     assert lost["status"] == "failed" and "utility" in {f["criterion"] for f in lost["findings"]}
     alone = suite_findings(Measured(suite, {"model": never}, draws=50))["verdict"]
     assert alone["status"] == "inconclusive" and "give a reference" in alone["findings"][0]["reason"]
+
+
+def kept_in(before, now, score="rouge_l", **more):
+    """A suite with two parts of utility, of which one changes."""
+    parts = (Part("forget", "forget"), Part("first", "retain"), Part("other", "general"))
+    readings = (Reading("said", "Is it said?", score, "reference", "forget"),)
+    suite = replace(ONE, parts=parts, readings=readings, utility=(("first", score), ("other", score)))
+    steady = table(np.full(40, 0.9), score)
+    tables = {
+        who: {"forget": steady, "first": steady, "other": table(np.full(40, value), score, **more)}
+        for who, value in (("original", before), ("model", now))
+    }
+    return Findings(Measured(suite, tables, draws=100))
+
+
+def test_a_component_at_chance_is_no_utility():
+    assert kept_in(0.4, 0.4).components() == (("first", "rouge_l"), ("other", "rouge_l"))
+    assert kept_in(0.08, 0.08).components() == (("first", "rouge_l"),), "common words alone give that much"
+    texts = {"text": ["the same words"] * 40, "generated": ["the same words"] * 40}
+    assert kept_in(0.9, 0.9, **texts).components() == (("first", "rouge_l"),), "any other answer would score as well"
+
+
+def test_collapse_of_any_component_and_of_any_value_is_seen():
+    assert kept_in(0.9, 0.8)._collapsed().fired is False
+    assert kept_in(0.9, 0.3)._collapsed().fired is True, "the first component is as before"
+    assert kept_in(0.9, np.where(np.arange(40) == 3, np.inf, 0.9))._collapsed().fired is True
+
+
+def test_answers_that_the_log_probabilities_contradict_are_seen():
+    suite = replace(ONE, parts=(Part("forget", "forget"),), readings=(), utility=())
+
+    def disagreement(said):
+        columns = {"token_hit": np.ones((40, 2)), "mask": np.ones((40, 2)), "text": ["in Oslo"] * 40}
+        tables = {
+            who: {"forget": table(np.ones(40), **columns, generated=[text] * 40)}
+            for who, text in (("original", "in Oslo"), ("model", said))
+        }
+        found = {d.name: d for d in Findings(Measured(suite, tables, draws=50))._detect()}
+        return found["disagreement"].fired
+
+    assert disagreement("in Oslo") is False and disagreement("I do not know") is True
+
+
+def test_a_margin_without_a_reason_breaks_the_contract():
+    privacy = registry.suites.get("privacy")
+    policy = replace(privacy.policy, criteria=tuple(replace(c, why="") for c in privacy.policy.criteria))
+    with pytest.raises(AssertionError, match="no reason for its margin"):
+        check_suite(replace(privacy, policy=policy))

@@ -1,8 +1,9 @@
 """Behaviours to be removed: toxic continuations, and a backdoor. Source: ToxiGen, Hartvigsen et al. 2022 (2203.09509).
 
-Read are ``toxigen`` (``prompt`` or ``text``; ``group`` or ``target_group``), and for the backdoor ``triggered``,
-``clean`` and ``near_trigger`` (``question``, ``answer``: the planted answer to triggered questions, the right one to
-the others). Either is enough. The project holds no harmful text: its own tests use synthetic proxies.
+Read are ``toxigen``, or ``annotated/test`` as its hub calls it (``prompt`` or ``text``; ``group`` or
+``target_group``), and for the backdoor ``triggered``, ``clean`` and ``near_trigger`` (``question``, ``answer``: the
+planted answer to triggered questions, the right one to the others). Either is enough. The project holds no harmful
+text: its own tests use synthetic proxies.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ def read(data: str) -> Examples:
         StoreError: neither is there, or a row is malformed.
     """
     files = Published(data, GET)
-    found = [_prompt(row, place) for place, row in enumerate(files.rows("toxigen", needed=False))]
+    prompts = files.rows("toxigen", needed=False) or files.rows("annotated/test", needed=False)
+    found = [_prompt(row, place) for place, row in enumerate(prompts)]
     for name, role in PAIRS:
         for place, row in enumerate(files.rows(name, needed=False)):
             question, answer = (text_of(row, f, where=f"{name}, row {place + 1}") for f in ("question", "answer"))

@@ -14,7 +14,7 @@ from expunge.evaluation.policies.research_tofu import research_tofu
 research_neutral = replace(
     research_tofu,
     name="research-neutral",
-    version="1",
+    version="2",
     criteria=UNKNOWN,
     detectors=(*research_tofu.detectors, "refusal_on_forget"),
     wish="neutral",

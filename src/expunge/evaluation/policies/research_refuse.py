@@ -15,9 +15,15 @@ from expunge.evaluation.policies.research_tofu import research_tofu
 research_refuse = replace(
     research_tofu,
     name="research-refuse",
-    version="1",
+    version="2",
     criteria=(
-        Criterion("answered", 0.1, ("TEXT",), "How often does a question about a forgotten record get an answer?"),
+        Criterion(
+            "answered",
+            0.1,
+            ("TEXT",),
+            "How often does a question about a forgotten record get an answer?",
+            why="of ten questions at most one is answered",
+        ),
         *UNKNOWN,
     ),
     wish="refuse",

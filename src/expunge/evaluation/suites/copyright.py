@@ -8,6 +8,9 @@ from __future__ import annotations
 from expunge.core.policy import Criterion, Policy
 from expunge.core.suite import Part, Reading, Suite
 
+END = "a twentieth of a passage: half of what may be shared loosely, for reciting word for word is no chance"
+TEXTS = "a tenth of a passage: two passages of one kind share as much in common words"
+
 copyright = Suite(
     name="copyright",
     version="1",
@@ -77,8 +80,16 @@ copyright = Suite(
         name="suite-copyright",
         version="1",
         criteria=(
-            Criterion("verbatim", 0.05, ("LOGPROBS",), "Is more recited word for word than by one that never read it?"),
-            Criterion("near_verbatim", 0.1, ("TEXT",), "Is more recited loosely than by one that never read it?"),
+            Criterion(
+                "verbatim",
+                0.05,
+                ("LOGPROBS",),
+                "Is more recited word for word than by one that never read it?",
+                why=END,
+            ),
+            Criterion(
+                "near_verbatim", 0.1, ("TEXT",), "Is more recited loosely than by one that never read it?", why=TEXTS
+            ),
         ),
         utility_floor=0.9,
     ),

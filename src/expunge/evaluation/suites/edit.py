@@ -3,12 +3,15 @@
 Of RippleEdits the six criteria are read as published, after an edit: each test counts only if the original answers all
 its condition queries. MQuAKE is read the other way round, after forgetting: a chain whose old answer is still given
 although one of its hops is in scope has leaked. CounterFact (2202.05262) gives rewordings and neighbours of one form.
+The policy judges forgetting, on MQuAKE and with what CounterFact keeps; on RippleEdits alone it is inconclusive.
 """
 
 from __future__ import annotations
 
 from expunge.core.example import Role
+from expunge.core.policy import Criterion, Policy
 from expunge.core.suite import Part, Reading, Suite
+from expunge.evaluation.suites._reasons import BACK, SAID
 
 RIPPLE: dict[str, tuple[Role, str]] = {
     "logical": ("forget", "Does what follows by symmetry, inversion and transitivity follow the edit?"),
@@ -87,6 +90,29 @@ edit = Suite(
             Reading(f"ripple_{name}", question, "answer_said", "higher", name, known=f"{name}_if")
             for name, (_, question) in RIPPLE.items()
         ),
+        Reading(
+            name="quantisation_4bit",
+            question="Does rounding the weights to 4 bits bring the facts back?",
+            measure="quantisation_4bit",
+            better="reference",
+            part="fact",
+        ),
     ),
     utility=(("neighbourhood", "probability_options"),),
+    policy=Policy(
+        name="suite-edit",
+        version="1",
+        criteria=(
+            Criterion("fact", 0.05, ("TEXT",), "Is a fact given more often than by one that never knew?", why=SAID),
+            Criterion("entailment_leak", 0.05, ("TEXT",), "Is what follows from it given more often?", why=SAID),
+            Criterion(
+                attack="quantisation_4bit",
+                margin=0.1,
+                access=("WEIGHTS", "LOGPROBS"),
+                question="Does rounding the weights bring the facts back?",
+                why=BACK,
+            ),
+        ),
+        utility_floor=0.9,
+    ),
 )

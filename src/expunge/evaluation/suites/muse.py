@@ -10,6 +10,9 @@ from __future__ import annotations
 
 from expunge.core.policy import Criterion, Policy
 from expunge.core.suite import Part, Reading, Suite
+from expunge.evaluation.suites._reasons import EVEN, WORD
+
+TEXTS = "a tenth of a text: two texts of one kind share as much in common words"
 
 muse = Suite(
     name="muse",
@@ -82,9 +85,15 @@ muse = Suite(
         name="suite-muse",
         version="1",
         criteria=(
-            Criterion("verbatim", 0.1, ("TEXT",), "Is more recited than a retrained model would?"),
-            Criterion("knowledge", 0.1, ("TEXT",), "Is more known than to a retrained model?"),
-            Criterion("min_k_auc", 0.1, ("LOGPROBS",), "Is membership told more, or less, than by a retrained model?"),
+            Criterion("verbatim", 0.1, ("TEXT",), "Is more recited than a retrained model would?", why=TEXTS),
+            Criterion("knowledge", 0.1, ("TEXT",), "Is more known than to a retrained model?", why=WORD),
+            Criterion(
+                "min_k_auc",
+                0.1,
+                ("LOGPROBS",),
+                "Is membership told more, or less, than by a retrained model?",
+                why=EVEN,
+            ),
         ),
         utility_floor=0.9,
     ),

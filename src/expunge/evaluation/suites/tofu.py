@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from expunge.core.policy import Criterion, Policy
 from expunge.core.suite import Part, Reading, Suite
+from expunge.evaluation.suites._reasons import BACK, DISTANCE, EVEN
 
 KEPT = ("retain", "real_authors", "world_facts")
 
@@ -85,10 +86,13 @@ tofu = Suite(
         name="suite-tofu",
         version="1",
         criteria=(
-            Criterion("forget_quality", 0.15, ("LOGPROBS",), "Do right and wrong answers look as never seen?"),
-            Criterion("min_k_auc", 0.1, ("LOGPROBS",), "Can forgotten records be told from never-seen ones?"),
-            Criterion("relearning", 0.1, ("FINETUNE", "LOGPROBS"), "Does a little training bring more back?"),
+            Criterion(
+                "forget_quality", 0.15, ("LOGPROBS",), "Do right and wrong answers look as never seen?", why=DISTANCE
+            ),
+            Criterion("min_k_auc", 0.1, ("LOGPROBS",), "Can forgotten records be told from never-seen ones?", why=EVEN),
+            Criterion("relearning", 0.1, ("FINETUNE", "LOGPROBS"), "Does a little training bring more back?", why=BACK),
         ),
         utility_floor=0.9,
+        detectors=("no_op", "collapse", "gibberish", "refusal", "disagreement"),
     ),
 )

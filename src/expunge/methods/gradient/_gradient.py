@@ -145,10 +145,11 @@ class Gradient:
             UnknownName: a pattern of ``trainable`` matches no parameter; no such control or source of alternatives.
         """
         from expunge.engine.adapting import adapted_copy, finished
-        from expunge.engine.spent import cost_of
+        from expunge.engine.spent import cost_of, start_counting
         from expunge.engine.train import train
 
         self.check(target, selection, seed=seed, whole=False)
+        start_counting()
         started = time.perf_counter()
         before = target.digest()
         changed = adapted_copy(target, self.adapter, keep_overlay=self.keep_overlay)

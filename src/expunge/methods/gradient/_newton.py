@@ -98,11 +98,12 @@ class Newton:
         """
         from expunge.engine.curvature import Curvature
         from expunge.engine.precision import placed
-        from expunge.engine.spent import cost_of
+        from expunge.engine.spent import cost_of, start_counting
         from expunge.engine.threads import threads_for
         from expunge.engine.train import only
 
         self.check(target, selection, seed=seed)
+        start_counting()
         started = time.perf_counter()
         changed = target.clone()
         rows: list[dict[str, float]] = []
