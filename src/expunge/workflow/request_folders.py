@@ -29,6 +29,7 @@ from expunge.workflow.single import (
     read_selection,
     remove_unfinished,
     tuned,
+    warn_untuned,
 )
 from expunge.workflow.verbs import adopt, check, unlearn_selection
 
@@ -80,6 +81,7 @@ def prepare_several(
         target.template.encode_all(union.role(role))
     for selection in in_turn(selections) if in_sequence else [union]:
         check(chosen, target, selection, seed=seed, whole=whole)
+    warn_untuned(chosen, settings, target)
     return selections, chosen, target
 
 
