@@ -286,7 +286,7 @@ def defaults_table(out: Path, found: Mapping[str, Any]) -> str:
     for row in found["demo"]["rows"]:
         if "trials" in row:
             card = own[row["key"]]
-            mark = "" if effective(card, original, Spec(()).floor)[0] else "  not effective here"
+            mark = "" if effective(card, original, Spec(("npo",)).floor)[0] else "  not effective here"
             mark += f"  trips {', '.join(card['detectors'])}" if card["detectors"] else ""
             lines.append(f"{row['label']:<28}{_cell(card['cells'].get('ks')):>20}{_cell(card['kept']):>20}{mark}")
     return "\n".join(lines)

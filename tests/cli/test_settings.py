@@ -109,7 +109,7 @@ def test_a_larger_model_with_the_methods_own_learning_rate_is_warned_of(world, c
         return caplog.text
 
     assert said() == ""
-    monkeypatch.setattr("expunge.workflow.single.SMALL", 10)
+    monkeypatch.setattr("expunge.workflow.own_rate.SMALL", 10)
     assert "npo takes its own learning rate, 0.004, which was found on models below 10 parameters" in said()
     assert said("--lr", "0.00001") == ""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
@@ -25,7 +24,7 @@ from expunge.core.policy import Assessment, Policy, Verdict
 from expunge.core.registry import methods
 from expunge.core.request import Records, Request, Wish
 from expunge.core.selection import Selection, check_disjoint
-from expunge.core.space import settings_of, with_settings
+from expunge.core.space import with_settings
 from expunge.core.wishes import AS_RETRAINED, answering, require_answers
 from expunge.data.jsonl import dump_examples, read_examples
 from expunge.data.opening import read_records
@@ -45,10 +44,10 @@ from expunge.workflow.asked import (
     vault,
 )
 from expunge.workflow.logged import certified, committed
+from expunge.workflow.own_rate import warn_untuned
 from expunge.workflow.recompute import FINDINGS, KEPT, compare, judging_policy
 from expunge.workflow.run import locked, require_extra
 from expunge.workflow.saved import overlay_on
-from expunge.workflow.tofu_settings import SMALL
 from expunge.workflow.verbs import (
     adopt,
     check,
@@ -60,7 +59,6 @@ from expunge.workflow.verbs import (
     unlearn_selection,
 )
 
-log = logging.getLogger(__name__)
 CARD, DATA, MODEL, FOUND = "outcome.json", "data.jsonl", "unlearned", "assessment.json"
 WORK, NAMED, SCORES = ".work", "model", "scores"
 EVALUATED = (FOUND, KEPT, SCORES, *FINDINGS)
@@ -161,18 +159,6 @@ def prepare(
     check(chosen, target, read, seed=seed, whole=whole)
     warn_untuned(chosen, settings, target)
     return selection, chosen, target
-
-
-def warn_untuned(method: Any, settings: Mapping[str, Any], target: Any) -> None:
-    """Say where a learning rate is the method's own, which was found on small models, and the model is not one."""
-    size = sum(parameter.numel() for parameter in target.model.parameters()) if target.kind == "causal_lm" else 0
-    own = settings_of(method).get("lr")
-    if size >= SMALL and own is not None and settings.get("lr") is None:
-        log.warning(
-            "%s takes its own learning rate, %g, which was found on models below %d parameters; this one has %d. "
-            "Give --lr (the field's for models of a billion is 1e-5) and --steps, or try several: expunge sweep",
-            *(method.name, own, SMALL, size),
-        )
 
 
 def check_free(out: Path) -> None:
