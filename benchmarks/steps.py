@@ -212,6 +212,12 @@ def peaks(target: Any, data: Any, batch: int) -> dict[str, float]:
     return {**found, "weights": float(weights), "head": float(head)}
 
 
+def kept_for_kl(target: Any, data: Any) -> float:
+    """Bytes of host memory that the states of every retained answer take, D float32 numbers a scored token."""
+    tokens = sum(item.n_scored for item in target.template.encode_all(data["retain"]))
+    return 4.0 * tokens * target.model.config.hidden_size
+
+
 def floor_of(target: Any, data: Any, shape: Shape, repeats: int) -> tuple[dict[str, float], str]:
     """The share of matrix products in a step of NPO, and where the rest goes."""
     fewer = {role: examples[: 8 * shape.batch] for role, examples in data.items()}
@@ -244,6 +250,11 @@ def tables(given: argparse.Namespace, out: Callable[[str], object]) -> dict[str,
     ratios["memory_with_reference"] = bytes_of["npo"] / bytes_of["ascent"]
     ratios["memory_with_kl_reference"] = (bytes_of["kl"] - bytes_of["head"]) / bytes_of["ascent"]
     out("\nMB alive at most: " + ", ".join(f"{name} {value / 1e6:.1f}" for name, value in bytes_of.items()))
+    fewer, whole = len(data["forget"]), len(data["retain"])
+    out(
+        f"kl keeps the states of what it has retained, in host memory: of {fewer} records in the figure above, of all"
+        f" {whole} in the timed run, {kept_for_kl(target, data) / 1e6:.1f} MB"
+    )
     share, rows = floor_of(target, data, shape, given.rounds)
     ratios["gemm_share"] = share["gemm_share"]
     out(f"\nA step of npo: {share['gflop']:.1f} GFLOP, {share['gflop_per_second']:.1f} a second in products alone")

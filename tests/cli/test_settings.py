@@ -100,3 +100,22 @@ def test_a_run_that_changes_nothing_says_so(world, call, tmp_path):
     said = call(*world.unlearn(tmp_path / "other", "--lr", "1e-3", "--steps", "2"))
     assert told not in said.out
     assert "no_change" not in read_json(tmp_path / "other" / "outcome.json")["notes"]
+
+
+def test_a_larger_model_with_the_methods_own_learning_rate_is_warned_of(world, call, tmp_path, monkeypatch, caplog):
+    def said(*more):
+        caplog.clear()
+        assert call(*world.unlearn(tmp_path / "out", "--dry-run", *more)).code == 0
+        return caplog.text
+
+    assert said() == ""
+    monkeypatch.setattr("expunge.workflow.own_rate.SMALL", 10)
+    assert "npo takes its own learning rate, 0.004, which was found on models below 10 parameters" in said()
+    assert said("--lr", "0.00001") == ""
+
+
+def test_the_default_method_is_npo(world, call, tmp_path):
+    command = world.unlearn(tmp_path / "out", "--dry-run", "--json")
+    place = command.index("--method")
+    said = call(*command[:place], *command[place + 2 :])
+    assert (said.code, said.json["method"]) == (0, "npo")

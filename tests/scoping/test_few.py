@@ -10,7 +10,9 @@ from expunge.core.errors import ClaimError, ConfigError
 from expunge.core.example import Examples
 from expunge.core.guarantee import Empirical
 from expunge.core.outcome import Outcome
-from expunge.core.registry import methods
+from expunge.core.registry import methods, modules_of
+from expunge.core.space import settings_of, with_settings
+from expunge.methods import gradient
 from expunge.methods.exact.retrain import retrain
 from expunge.scoping.few import few
 from expunge.testing.toy import toy_model, toy_selection
@@ -65,3 +67,14 @@ def test_the_method_sees_these_alone_and_the_outcome_holds_all_and_says_so():
 def test_a_method_whose_claim_is_about_what_it_was_given_must_be_given_all(method):
     with pytest.raises(ClaimError, match="must be given every record"):
         some_given(method, WHOLE, 2, seed=0)
+
+
+@pytest.mark.parametrize("name", modules_of(gradient))
+def test_every_gradient_method_runs_on_one_given_record_and_evidence_reads_all(name):
+    method = methods.get(name)
+    if "steps" in settings_of(method):
+        method = with_settings(method, {"steps": 2})
+    target = toy_model()
+    outcome = unlearn_selection(target, WHOLE, method, seed=0, given=1)
+    assert outcome.selection is WHOLE and outcome.before == target.digest() != outcome.target.digest()
+    assert outcome.notes["given"] == "1 of 6 records were given to the method; evidence reads all"

@@ -15,6 +15,7 @@ from expunge.core.request import Records, Wish
 from expunge.core.selection import Selection
 from expunge.core.wishes import answering, require_answers
 from expunge.workflow.asked import kept_request, require_at_hand, require_unpurged
+from expunge.workflow.own_rate import warn_untuned
 from expunge.workflow.requests import Answer, in_turn, sequential, shared_out, together, with_earlier
 from expunge.workflow.run import locked, require_extra
 from expunge.workflow.single import (
@@ -80,6 +81,7 @@ def prepare_several(
         target.template.encode_all(union.role(role))
     for selection in in_turn(selections) if in_sequence else [union]:
         check(chosen, target, selection, seed=seed, whole=whole)
+    warn_untuned(chosen, settings, target)
     return selections, chosen, target
 
 

@@ -42,6 +42,7 @@ from expunge.workflow.asked import (
     vault,
 )
 from expunge.workflow.logged import certified, committed, pinned_policy
+from expunge.workflow.own_rate import warn_untuned
 from expunge.workflow.recompute import FINDINGS, KEPT, certifying_policy, compare
 from expunge.workflow.request_paths import ROLES, Paths, read_selection
 from expunge.workflow.run import locked, require_extra
@@ -112,6 +113,7 @@ def prepare(
     for role in ROLES:
         target.template.encode_all(selection.role(role))
     check(chosen, target, read, seed=seed, whole=whole)
+    warn_untuned(chosen, settings, target)
     return selection, chosen, target
 
 

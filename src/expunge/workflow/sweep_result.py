@@ -190,7 +190,9 @@ def _cells_of(row: Row) -> list[str]:
 
 
 def _mark(row: Row) -> str:
-    return "" if row["effective"] else "not effective here"
+    if not row["effective"]:
+        return "not effective here"
+    return f"trips {', '.join(row['detectors'])}" if row["detectors"] else ""
 
 
 HEADS = (
