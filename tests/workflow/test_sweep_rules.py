@@ -171,6 +171,9 @@ def test_no_star_for_what_is_destroyed_diverged_or_could_not_have_been_seen():
     table = table_of({**facts, "rows": [{"label": "original", "kept": None, **rest[0]}, *rows]})
     assert "Uninformative: KS D of the original exceeds" in table and "0.010*" not in table
     assert "0.010*" in table_of({**facts, "rows": [{**rows[0], "equivalent": True}]})
+    assert "trips" not in table
+    broken = table_of({**facts, "rows": [{**rows[0], "detectors": ["gibberish"]}]})
+    assert broken.splitlines()[3].endswith("trips gibberish"), "it stands in the method's own row"
 
 
 @pytest.mark.parametrize(
