@@ -1,4 +1,4 @@
-"""Extraction strength. Source: Carlini et al. 2021 (2012.07805); definition of Wang et al. 2024 (2406.13348), 3.2."""
+"""Extraction strength. Source: Carlini et al. 2021 (2012.07805); definition of Wang et al. 2024 (2406.09179), 3.2."""
 
 from __future__ import annotations
 
