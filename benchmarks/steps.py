@@ -54,7 +54,7 @@ FLOOR = {
     "rmu_6l": 2.8,
     "gemm_share": 0.35,
 }
-CEILING = {"memory_with_reference": 1.1, "memory_with_kl_reference": 1.1}
+CEILING = {"memory_with_reference": 1.1, "memory_with_kl_reference": 1.1, "memory_with_rmu_reference": 1.1}
 """The second is without the frozen head that a reference over the whole vocabulary keeps."""
 LR = 1e-5
 
@@ -191,31 +191,32 @@ def measure(case: Case, target: Any, data: Any, *, steps: int, rounds: int, epoc
     }
 
 
-def peaks(target: Any, data: Any, batch: int) -> dict[str, float]:
-    """Most bytes alive in a run of two steps, setting up and weights included, by loss; ascent has no reference.
+def peaks(target: Any, data: Any, batch: int, epochs: float) -> dict[str, float]:
+    """Most bytes alive, by loss, setting up and weights included: the run that is timed, and its first two steps.
 
-    Of the retained, as many as are forgotten, so that the states kept for ``kl`` are those of one epoch. Beside them
-    the bytes of all weights and of the vocabulary head.
+    Of each kind of reference there is the same step without one: ascent for ``npo`` and ``kl``, for RMU its forget term
+    on the retained records too, which reads the same states of the model itself. The reference stands for all that is
+    forgotten and retained. Beside them the bytes of all weights and of the vocabulary head.
     """
-    fewer = {role: examples[: len(data["forget"])] for role, examples in data.items()}
-    weights = 4 * target.parameters
-    losses = {"ascent": grad_ascent.bind() + nll.bind().on("retain"), "npo": LOSSES["npo"], "kl": LOSSES["kl"]}
+    layer = min(2, target.model.config.num_hidden_layers - 1)
+    push = misdirect.bind(scale=2.0, layer=layer)
+    losses: dict[str, tuple[Loss, str]] = {
+        "ascent": (grad_ascent.bind() + nll.bind().on("retain"), ""),
+        "npo": (as_loss(LOSSES["npo"]), ""),
+        "kl": (as_loss(LOSSES["kl"]), ""),
+        "push": (push + push.on("retain"), "rmu_6l"),
+        "rmu": (push + stay.bind(layer=layer), "rmu_6l"),
+    }
 
-    def two(loss: Loss) -> None:
-        run = run_of(loss, (), target, fewer, 1, batch)
+    def two(loss: Loss, trained: str) -> None:
+        run = run_of(loss, TRAINABLE.get(trained, ()), target, data, epochs, batch)
         run.step(0)
         run.step(1)
 
     # The copy of the target inside ``run_of`` is the model that is trained; the target itself is not counted.
-    found = {name: float(peak_bytes(lambda loss=loss: two(as_loss(loss)))) for name, loss in losses.items()}
+    found = {name: float(peak_bytes(lambda case=case: two(*case))) for name, case in losses.items()}
     head = 4 * target.model.get_output_embeddings().weight.numel()
-    return {**found, "weights": float(weights), "head": float(head)}
-
-
-def kept_for_kl(target: Any, data: Any) -> float:
-    """Bytes of host memory that the states of every retained answer take, D float32 numbers a scored token."""
-    tokens = sum(item.n_scored for item in target.template.encode_all(data["retain"]))
-    return 4.0 * tokens * target.model.config.hidden_size
+    return {**found, "weights": 4.0 * target.parameters, "head": float(head)}
 
 
 def floor_of(target: Any, data: Any, shape: Shape, repeats: int) -> tuple[dict[str, float], str]:
@@ -246,15 +247,12 @@ def tables(given: argparse.Namespace, out: Callable[[str], object]) -> dict[str,
         )
     shape = shapes["a"]
     target = target_of(shape, data)
-    bytes_of = peaks(target, data, shape.batch)
+    bytes_of = peaks(target, data, shape.batch, given.epochs)
     ratios["memory_with_reference"] = bytes_of["npo"] / bytes_of["ascent"]
     ratios["memory_with_kl_reference"] = (bytes_of["kl"] - bytes_of["head"]) / bytes_of["ascent"]
+    ratios["memory_with_rmu_reference"] = bytes_of["rmu"] / bytes_of["push"]
     out("\nMB alive at most: " + ", ".join(f"{name} {value / 1e6:.1f}" for name, value in bytes_of.items()))
-    fewer, whole = len(data["forget"]), len(data["retain"])
-    out(
-        f"kl keeps the states of what it has retained, in host memory: of {fewer} records in the figure above, of all"
-        f" {whole} in the timed run, {kept_for_kl(target, data) / 1e6:.1f} MB"
-    )
+    out(f"References stand for {len(data['forget'])} forgotten and {len(data['retain'])} retained records")
     share, rows = floor_of(target, data, shape, given.rounds)
     ratios["gemm_share"] = share["gemm_share"]
     out(f"\nA step of npo: {share['gflop']:.1f} GFLOP, {share['gflop_per_second']:.1f} a second in products alone")

@@ -130,6 +130,6 @@ def test_a_full_vocabulary_reference_costs_little_but_its_head(monkeypatch):
     ratios = {}
     for most in (2**17, WHOLE):
         monkeypatch.setattr(chunks, "MOST", {"cpu": most})
-        found = peaks(target, data, 8)
+        found = peaks(target, data, 8, 1)
         ratios[most] = (found["kl"] - found["head"]) / found["ascent"]
     assert ratios[2**17] <= 1.1 < 1.2 < ratios[WHOLE]

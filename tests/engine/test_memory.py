@@ -95,7 +95,7 @@ def test_the_cache_is_small_beside_the_model(large):
     segment = ("retain", "")
     needs = [(segment, need, None) for need in (*npo.needs[1:], *kl.needs[1:])]
     cache = ReferenceCache(large.model, large.facts, {segment: items}, needs, torch.device("cpu"))
-    held = sum(t.numel() for rows in cache._values.values() for t in rows.values())
+    held = sum(t.numel() for t in cache._answers.values())
     held += sum(p.numel() for p in cache._head.parameters())
     assert 0 < held < large.parameters / 100
 

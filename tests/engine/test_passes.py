@@ -206,6 +206,6 @@ def test_a_run_that_reads_each_record_once_keeps_nothing():
 def test_a_reference_is_made_of_the_records_that_the_run_reads():
     target = toy_model(seed=3)
     run = Run(target.clone(), as_loss(LOSS), data(), Training(lr=1e-3, steps=2, batch_size=2), 0)
-    (final,) = [rows for (_, kind, _), rows in run.references["ref"]._values.items() if kind == "final"]
+    (final,) = [kept for (_, kind, _), kept in run.references["ref"]._states.items() if kind == "final"]
     read = {run.encoded["retain", ""][i].key for step in (0, 1) for i in run.streams["retain"].at(step)}
-    assert set(final) == read and 0 < len(read) < len(data()["retain"])
+    assert set(final._where) == read and 0 < len(read) < len(data()["retain"])

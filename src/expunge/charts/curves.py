@@ -46,11 +46,13 @@ class Curve:
         label: of the model.
         points: (K,) place on the x axis and what was measured there, from left to right.
         shape: of its marks; decides the dashes too.
+        quantity: what it is a curve of. Behind a panel's own curve stands the context of the same quantity.
     """
 
     label: str
     points: Sequence[tuple[float, Span]]
     shape: Shape = "dot"
+    quantity: str = ""
 
 
 def _curve(curve: Curve, x: Scale, y: Scale) -> Markup:
@@ -78,11 +80,11 @@ def curves(
     own: str,
     width: float = 720.0,
 ) -> Markup:
-    """Draw one panel a curve, each with the curves of the context behind it, on shared axes.
+    """Draw one panel a curve, each with the context of the same quantity behind it, on shared axes.
 
     Args:
         panels: (P,) one curve a panel, which bears its label.
-        context: (C,) what every panel shows as well.
+        context: (C,) what every panel of its quantity shows as well.
         title: name of the chart.
         description: what it shows, for those who cannot see it.
         x_label: quantity and unit.
@@ -120,7 +122,7 @@ def curves(
             text(column * wide + EDGE, top - 0.8 * LINE, name, style=f"font-weight: 600; {HALO}", kind="label"),
             x_axis(x, x_ticks, top, top + TALL),
             y_axis(y, y_ticks, left, right),
-            *(_curve(curve, x, y) for curve in (*context, panel)),
+            *(_curve(c, x, y) for c in (*(c for c in context if c.quantity == panel.quantity), panel)),
         ]
     bottom = first + step * rows
     foot, low = axis_title(x_label, EDGE, bottom + SIZE, width - 2 * EDGE)

@@ -6,18 +6,17 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from expunge.data.collate import Batch, Encoded, by_length, collate
+from expunge.engine.kept_rows import PASS, KeptRows
 from expunge.engine.passes import Lower, drops
 from expunge.engine.views import Demand, run_states
 from expunge.targets.model_facts import ModelFacts
 
 LIMIT = 1 << 30
-"""Bytes of kept states. Where all would take more, none are kept, and the lower layers run in every step, without a
-graph, since autograd starts at the lowest trained parameter."""
-BUDGET = 8192
+"""Bytes of kept states, in a temporary file. Where all would take more, none are kept, and the lower layers run in
+every step, without a graph, since autograd starts at the lowest trained parameter."""
 
 
 def frozen_depth(model: Any, facts: ModelFacts, demand: Demand) -> int:
@@ -51,12 +50,12 @@ class LowerStates:
         self, model: Any, facts: ModelFacts, items: Iterable[Encoded], depth: int, device: torch.device
     ) -> None:
         self._depth, self._device = depth, device
-        self._states: dict[tuple[int, ...], Tensor] = {}
+        self._states = KeptRows()
         chosen = list({item.ids: item for item in items}.values())
         was_training = model.training
         model.eval()
         with torch.no_grad():
-            for positions in by_length([len(item.ids) for item in chosen], BUDGET):
+            for positions in by_length([len(item.ids) for item in chosen], PASS):
                 self._fill(model, facts, [chosen[i] for i in positions])
         model.train(was_training)
 
@@ -67,12 +66,11 @@ class LowerStates:
         cols = torch.cat([torch.arange(int(n)) for n in counts])
         every = Batch(batch.input_ids, batch.attention_mask, rows, cols, cols, counts).to(self._device)
         flat = run_states(model, facts, every, final=False, layers=(self._depth - 1,)).layers[self._depth - 1]
-        parts = flat.cpu().split(counts.tolist())
-        self._states |= {item.ids: part.clone() for item, part in zip(items, parts, strict=True)}
+        self._states.put([item.ids for item in items], flat, counts.tolist())
 
     def of(self, items: Sequence[Encoded]) -> Lower:
         """What the frozen layers give for the rows of a batch."""
-        rows = [self._states[item.ids] for item in items]
+        rows = self._states.of([item.ids for item in items])
         return Lower(self._depth, pad_sequence(rows, batch_first=True).to(self._device))
 
 

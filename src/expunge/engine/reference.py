@@ -1,7 +1,7 @@
 """The reference cache: what the model said before unlearning, computed once. No second copy of the model is held.
 
 Answer log-probabilities are kept as such. For full-vocabulary references the final hidden states at the scored
-positions are kept beside one frozen head, and logits are computed again when a batch asks for them.
+positions are kept in a temporary file beside one frozen head, and logits are computed again when a batch asks for them.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from torch import Tensor
 
 from expunge.core.views import Need
 from expunge.data.collate import Encoded, by_length, collate
+from expunge.engine.kept_rows import PASS, KeptRows
 from expunge.engine.views import run_states
 from expunge.ops.answer import flat_logp, pad_rows
 from expunge.targets.model_facts import ModelFacts
 
-BUDGET = 8192
 Segment = tuple[str, str]
 
 
@@ -43,7 +43,8 @@ class ReferenceCache:
         device: torch.device,
     ) -> None:
         self._device = device
-        self._values: dict[tuple[Segment, str, int | None], dict[str, Tensor]] = {}
+        self._answers: dict[tuple[Segment, str], Tensor] = {}
+        self._states: dict[tuple[Segment, str, int | None], KeptRows] = {}
         self._head: Any = None
         self._logits: Any = None
         wanted: dict[Segment, set[tuple[str, int | None]]] = {}
@@ -70,37 +71,37 @@ class ReferenceCache:
     ) -> None:
         final = any(kind != "hidden" for kind, _ in kinds)
         layers = [layer for kind, layer in kinds if kind == "hidden" and layer is not None]
-        for positions in by_length([len(item.ids) for item in items], BUDGET):
+        for positions in by_length([len(item.ids) for item in items], PASS):
             chunk = [items[i] for i in positions]
             batch = collate(chunk).to(self._device)
             states = run_states(model, facts, batch, final=final, layers=layers)
+            counts = batch.counts.tolist()
             for kind, layer in kinds:
                 if kind == "token_logp":
                     assert states.final is not None
-                    flat = flat_logp(facts.head(model)(states.final), batch.labels)
-                else:
-                    flat = states.final if kind == "final" else states.layers[layer or 0]
-                    assert flat is not None
-                store = self._values.setdefault((segment, kind, layer), {})
-                parts = flat.cpu().split(batch.counts.tolist())
-                store.update({item.key: part.clone() for item, part in zip(chunk, parts, strict=True)})
+                    parts = flat_logp(facts.head(model)(states.final), batch.labels).cpu().split(counts)
+                    self._answers |= {(segment, i.key): p.clone() for i, p in zip(chunk, parts, strict=True)}
+                    continue
+                flat = states.final if kind == "final" else states.layers[layer or 0]
+                assert flat is not None
+                self._states.setdefault((segment, kind, layer), KeptRows()).put([i.key for i in chunk], flat, counts)
 
     def get(self, segment: Segment, view: str, layer: int | None, keys: Sequence[str]) -> Tensor:
         """One reference view for these sequences, padded where its shape has a T."""
         if view == "logits":
-            flat, counts = self._rows(segment, "final", None, keys)
+            flat, counts = self._joined(self._states[segment, "final", None].of(keys))
             with torch.no_grad():
                 return pad_rows(self._logits(flat), counts)
+        if view == "hidden":
+            return pad_rows(*self._joined(self._states[segment, view, layer].of(keys)))
+        answers = [self._answers[segment, key] for key in keys]
         if view == "logp":
-            rows = [self._values[segment, "token_logp", None][key].sum() for key in keys]
-            return torch.stack(rows).to(self._device)
-        flat, counts = self._rows(segment, view, layer, keys)
-        return pad_rows(flat, counts)
+            return torch.stack([row.sum() for row in answers]).to(self._device)
+        return pad_rows(*self._joined(answers))
 
-    def _rows(self, segment: Segment, kind: str, layer: int | None, keys: Sequence[str]) -> tuple[Tensor, Tensor]:
-        parts = [self._values[segment, kind, layer][key] for key in keys]
+    def _joined(self, parts: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         counts = torch.tensor([len(part) for part in parts])
-        return torch.cat(parts).to(self._device), counts.to(self._device)
+        return torch.cat(list(parts)).to(self._device), counts.to(self._device)
 
 
 def _bare(model: Any, head: Any) -> Any:

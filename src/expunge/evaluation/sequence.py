@@ -146,15 +146,15 @@ def chart(found: Sequence[Stage], *, title: str, width: float = 720.0) -> Markup
         width: () pixels.
     """
 
-    def curve(label: str, part: str, shape: Any = "dot") -> Curve:
+    def curve(label: str, part: str, shape: Any = "dot", quantity: str = "probability") -> Curve:
         known = [(float(s.answered), getattr(s, part)) for s in found]
         spans = [(at, Span(e.value, e.low, e.high) if _has_power(e) else Span(e.value)) for at, e in known if e]
-        return Curve(label, spans, shape)
+        return Curve(label, spans, shape, quantity)
 
     panels = [
         curve("forgotten so far", "forgotten"),
         curve("still to come", "waiting"),
-        curve("utility kept", "utility"),
+        curve("utility kept", "utility", quantity="share"),
     ]
     context = [curve("never seen", "unseen", "star")]
     return curves(

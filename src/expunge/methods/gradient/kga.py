@@ -1,4 +1,8 @@
-"""Knowledge gap alignment. Source: Wang et al. 2023 (2305.06535), equations 3 to 5; needs never-seen records."""
+"""Knowledge gap alignment. Source: Wang et al. 2023 (2305.06535), equations 3 to 5; needs never-seen records.
+
+The paper ends training by how far the gap has closed; here the number of steps is fixed. The weight of 3 on what is
+kept was found on the demo.
+"""
 
 from expunge.core.auxiliary import Auxiliary
 from expunge.core.objective import constant
