@@ -21,7 +21,7 @@ from expunge.ledger.certify import certificate_path, write_certificate
 from expunge.ledger.keys import FileSigner, ensure_key
 from expunge.ledger.trust import trust
 
-POLICY = Policy("research-tofu", "1", (Criterion("truth_ratio", 0.15), Criterion("min_k_auc", 0.1)), utility_floor=0.9)
+POLICY = Policy("ours", "1", (Criterion("truth_ratio", 0.15), Criterion("min_k_auc", 0.1)), utility_floor=0.9)
 ASSESSMENT = Assessment(
     comparisons=(
         Comparison("truth_ratio", Estimate(0.02, -0.05, 0.09, n=120, groups=20), Estimate(0.7, 0.6, 0.8)),
@@ -60,7 +60,7 @@ def make_outcome(**changes) -> Outcome[Weights]:
         "before": Weights("before").digest(),
         "method": "npo 1",
         "recipe": digest_bytes(b"recipe"),
-        "claim": Empirical("research-tofu"),
+        "claim": Empirical("ours"),
         "selection": SELECTION,
         "original": Weights("before"),
         "seed": 3,

@@ -16,8 +16,8 @@ from expunge.core.request import Records, Request
 
 def test_it_prints_claim_measurements_residue_and_what_is_not_claimed(toys):
     text = str(toys.certificate())
-    assert "Claimed: Empirical (policy research-tofu)" in text
-    assert "Earned: Empirical (policy research-tofu)" in text
+    assert "Claimed: Empirical (policy ours)" in text
+    assert "Earned: Empirical (policy ours)" in text
     assert "truth_ratio: 0.12 [0.05, 0.19] at 90% (n 120, subjects 20, seeds 1, against retrained)" in text
     assert "min_k_auc: earned, -0.010 [-0.060, +0.040] against a margin of 0.1" in text
     assert "  - scores/forget.json (personal data): score table" in text
@@ -41,8 +41,8 @@ def test_nothing_in_it_can_steer_a_terminal(toys):
 
 def test_a_missing_assessment_lowers_the_claim_and_says_so(toys):
     certificate = toys.certificate(assessment=None)
-    assert certificate.claimed == Empirical("research-tofu")
-    assert certificate.earned == Unproven("the policy research-tofu was not judged")
+    assert certificate.claimed == Empirical("ours")
+    assert certificate.earned == Unproven("the policy ours was not judged")
     assert "That anything was forgotten." in certificate.not_claimed
     assert "Earned: Unproven" in str(certificate)
 
@@ -90,7 +90,7 @@ def test_the_policy_is_pinned_by_its_digest(toys):
 def test_parts_that_make_no_certificate_are_refused(toys):
     good = toys.certificate()
     with pytest.raises(ClaimError, match="lists no attack"):
-        toys.certificate(policy=Policy("research-tofu", "1", (), 0.9))
+        toys.certificate(policy=Policy("ours", "1", (), 0.9))
     bare = toys.Weights("")
     bare.digest = lambda: "abc"
     with pytest.raises(ClaimError, match="after is not a digest"):

@@ -128,7 +128,7 @@ def test_the_form_is_in_toto_s(toys):
         {"digest": {"sha256": certificate.target.after[7:]}, "name": "target:model"},
     ]
     stated = value["predicate"]["artefacts"][0]
-    assert stated["earned"] == {"policy": "research-tofu", "type": "Empirical"}
+    assert stated["earned"] == {"policy": "ours", "type": "Empirical"}
     assert stated["verdict"]["status"] == "earned"
     assert stated["evidence"][0]["estimate"]["low"] == "0.05"
     assert value["predicate"]["signers"] == [{"keyid": PUBLIC.keyid, "public": PUBLIC.text, "role": "executor"}]

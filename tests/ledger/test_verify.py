@@ -56,7 +56,7 @@ def test_a_whole_certificate_verifies(run):
     assert found.lines() == [
         "signature valid, signer Alice",
         f"key {run.signer.keyid}",
-        "model: Empirical (policy research-tofu)",
+        "model: Empirical (policy ours)",
         "no receipt beside it: whether it is in a log is not known",
         f"4 of 4 files below {run.root} match",
         "verified",
@@ -265,7 +265,7 @@ def test_a_verdict_that_its_intervals_do_not_give_is_found(run):
         payload["predicate"]["artefacts"][0]["assessment"]["comparisons"][0]["difference"]["high"] = "0.5"
 
     said = outcome_of(signed_again(run, widen))
-    assert "earned: states Empirical (policy research-tofu), its evidence earns Unproven" in said
+    assert "earned: states Empirical (policy ours), its evidence earns Unproven" in said
     assert "verdict: not what its policy says of its intervals" in said
 
 

@@ -53,7 +53,7 @@ class KeptRows:
         size = self._width * rows.element_size()
         data = rows.detach().cpu().contiguous().view(torch.uint8).numpy()
         try:
-            _all(self._file.write, memoryview(data.reshape(-1)))
+            _all(self._file.write, data.reshape(-1).data)
         except OSError as error:
             raise ConfigError(
                 f"cannot keep reference states in {tempfile.gettempdir()}: {error.strerror}",
@@ -72,7 +72,7 @@ class KeptRows:
         rows = torch.empty(count, self._width, dtype=self._dtype)
         at = self._file.tell()
         self._file.seek(start)
-        _all(self._file.readinto, memoryview(rows.view(torch.uint8).numpy().reshape(-1)))
+        _all(self._file.readinto, rows.view(torch.uint8).numpy().reshape(-1).data)
         self._file.seek(at)
         return rows
 
