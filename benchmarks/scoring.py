@@ -99,8 +99,7 @@ def peer_actions(
         if role != "holdout":
             found[f"peer default {role} own"] = lambda own=own: peer.losses(target, own)
             found[f"peer default {role} wrong"] = lambda e=examples: peer.wrong_losses(target, e)
-            questions = [e.question for e in examples]
-            found[f"peer generation {role}"] = lambda q=questions, r=role: peer.generations(target, q, rooms[r])
+            found[f"peer generation {role}"] = lambda own=own, r=role: peer.generations(target, own, rooms[r])
         if role in ("forget", "retain"):
             found[f"peer default {role} paraphrase"] = lambda e=examples: peer.losses(target, peer.reworded(e))
         if role in ("forget", "holdout"):
@@ -108,7 +107,7 @@ def peer_actions(
             found[f"peer attacks {role} loss"] = lambda own=own: peer.losses(target, own)
             found[f"peer attacks {role} zlib_ratio"] = lambda own=own: peer.zlib_ratio(target, own)
             found[f"peer attacks {role} min_k_plus_plus"] = lambda own=own: peer.min_k_plus_plus(target, own)
-            found[f"peer attacks {role} reference"] = lambda own=own: [peer.losses(m, own) for m in (target, other)]
+            found[f"peer attacks {role} reference"] = lambda own=own: peer.reference(target, other, own)
     forget = peer.said(data["forget"])
     found["peer default forget extraction_strength"] = lambda: peer.extraction_strength(target, forget)
     found["peer attacks forget exact_memorization"] = lambda: peer.exact_memorization(target, forget)
@@ -200,28 +199,42 @@ def differences(results: Mapping[str, Any], data: Mapping[str, Examples]) -> dic
     return found
 
 
-def unequal_texts(target: Any, results: Mapping[str, Any]) -> int:
+def unequal_texts(results: Mapping[str, Any]) -> int:
     """Answers that the two ways generate and that differ."""
-    count = 0
-    for name in (name for name in results if name.startswith("peer generation")):
-        theirs = [target.tokenizer.decode(ids, skip_special_tokens=True).strip() for ids in results[name]]
-        count += sum(a != b for a, b in zip(theirs, results[name.replace("peer", "ours")], strict=True))
-    return count
+    names = [name for name in results if name.startswith("peer generation")]
+    both = [zip(results[name], results[name.replace("peer", "ours")], strict=True) for name in names]
+    return sum(theirs != ours for pairs in both for theirs, ours in pairs)
 
 
 def floor_of(target: Any, data: Mapping[str, Examples], shape: Shape) -> dict[str, float]:
-    """Tokens that the default scoring has to run, their operations, and how fast matrix products alone are."""
-    encode, lengths, scored = target.template.encode, list[int](), 0
+    """Tokens that the default scoring has to run, their operations, and how fast matrix products alone are.
+
+    What sequences begin with alike counts once, and attention not at all.
+    """
+    encode, tokens, scored = target.template.encode, 0, 0
     prompts = [target.template.prompt_ids(e.question) for examples in data.values() for e in examples]
     shared = next(i for i, column in enumerate(zip(*prompts, strict=False)) if len(set(column)) > 1)
     for examples in data.values():
         for e in examples:
             answers = dict.fromkeys((e.answer, *filter(None, (e.paraphrased_answer,)), *e.perturbed_answer))
             items = [encode("", e.question, answer) for answer in answers]
-            lengths += [items[0].n_prompt - shared, *(item.n_scored - 1 for item in items)]
-            scored += sum(item.n_scored for item in items)
-    rate = gemm_rate(shape, 1024)
-    return {"tokens": float(sum(lengths)), "flops": flops_of(shape, lengths, scored) / 3, "rate": rate}
+            begun = {item.ids[:n] for item in items for n in range(shared + 1, len(item.ids) + 1)}
+            scored += sum(len(ids) > items[0].n_prompt for ids in begun)
+            tokens += len(begun) - len(items)
+    flops = flops_of(shape, [1] * tokens, scored) / 3
+    return {"tokens": float(tokens), "flops": flops, "rate": gemm_rate(shape, 1024)}
+
+
+def norms_floor(target: Any, forget: Examples, shape: Shape) -> float:
+    """Operations of batched gradient norms: forward, back through the states, and products of tokens with tokens.
+
+    The gradient of a weight is never made, a third of what a backward pass takes. In its place stand the products of a
+    layer's inputs among themselves, and of what flows back, S^2 for each of their widths.
+    """
+    items = target.template.encode_all(forget)
+    passes = flops_of(shape, [len(item.ids) - 1 for item in items], sum(item.n_scored for item in items)) * 2 / 3
+    widths = shape.layers * (7 * shape.hidden + 3 * shape.inner)
+    return passes + sum(2.0 * widths * (len(item.ids) - 1) ** 2 for item in items)
 
 
 def summary(timed: Timed, share: float) -> dict[str, float]:
@@ -271,7 +284,7 @@ def run(given: argparse.Namespace) -> tuple[dict[str, float], list[str]]:
     ratios, apart, unequal = (
         summary(timed, share),
         differences(timed.results, data),
-        unequal_texts(target, timed.results),
+        unequal_texts(timed.results),
     )
     floor = floor_of(target, data, shape)
     for name in ("default", "generation", "gradnorm", "rouge"):
@@ -285,6 +298,12 @@ def run(given: argparse.Namespace) -> tuple[dict[str, float], list[str]]:
         f"floor of the default scoring: {floor['tokens']:.0f} tokens, {floor['flops'] / 1e9:.1f} GFLOP at"
         f" {floor['rate'] / 1e9:.1f} a second,"
         f" {floor['flops'] / floor['rate'] / timed.total('ours default'):.2f} of our time"
+    )
+    needed = norms_floor(target, data["forget"], shape)
+    least, took = needed / floor["rate"], {who: timed.total(f"{who} gradnorm") for who in ("peer", "ours")}
+    print(
+        f"floor of the gradient norms: {needed / 1e9:.1f} GFLOP, {least / took['ours']:.2f} of our time;"
+        f" no ratio above {took['peer'] / least:.2f} is within reach"
     )
     worst = max(apart, key=lambda name: apart[name])
     print(f"largest difference {apart[worst]:.1e} ({worst}); generated answers that differ: {unequal}")

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from expunge.core.example import Example, Examples
 from expunge.engine import score as scorer
+from expunge.engine.prefix import trunk_of
 from expunge.engine.score import score, token_logp_rows
 from expunge.targets.causal_lm import CausalLM
 from expunge.testing.toy import toy_corpus, toy_model
@@ -37,6 +38,10 @@ examples = st.lists(
 def alone(target: CausalLM, example: Example, text: str) -> np.ndarray:
     """Log-probabilities of one answer scored with nothing beside it."""
     return token_logp_rows(target, Examples([Example("x", example.question, text)]))[0]
+
+
+def in_common(one, two) -> int:
+    return next((i for i, (a, b) in enumerate(zip(one, two, strict=False)) if a != b), min(len(one), len(two)))
 
 
 def close(a, b) -> None:
@@ -80,18 +85,56 @@ def test_neither_the_order_nor_the_split_into_batches_changes_a_score(order, bud
         close(got[name], want[name][places])
 
 
-def test_a_prompt_is_run_once_however_many_answers_follow_it(count):
+def test_what_answers_have_in_common_is_run_once(count):
     target = toy_model()
     example = toy_corpus()[0]
-    many = replace(example, perturbed_answer=("Ana lives in Oslo.", "Ana lives in Rome.", "Ana is a baker."))
-    prompt = target.template.prompt_ids(example.question)
-    answers = dict.fromkeys([example.answer, *many.perturbed_answer])
-    assert len(answers) == 3, "one wrong answer is the right one; equal answers run once"
-    counts = [target.template.encode("x", example.question, text).n_scored for text in answers]
+    wrong = ("Ana lives in Oslo.", "Ana lives in Rome.", "Ana is a baker.")
+    many = replace(example, answer="Ana lives in Oslo.", paraphrased_answer="Oslo.", perturbed_answer=wrong)
+    items = [target.template.encode("x", example.question, text) for text in dict.fromkeys([*wrong, "Oslo."])]
+    assert len(items) == 4, "one wrong answer is the right one; equal answers run once"
+    whole, *others = [item.ids[:-1] for item in items]
+    left = [in_common(whole, ids) for ids in others]
+    assert left[0] > left[1] > left[2] == items[0].n_prompt, "they leave the first at different places"
     with count(target) as seen:
-        score(target, Examples([many]), ["token_logp", "token_logp_perturbed"])
+        score(target, Examples([many]), COLUMNS)
     first_layer = [(rows, columns) for layer, rows, columns in seen.layers if layer == 0]
-    assert first_layer == [(1, len(prompt)), (len(counts), max(counts) - 1)], "the last token predicts nothing"
+    longest = max(len(ids) - begun for ids, begun in zip(others, left, strict=True))
+    assert first_layer == [(1, len(whole)), (3, longest)], "the last token predicts nothing"
+    scored = [items[0].n_scored, *(len(ids) + 1 - begun for ids, begun in zip(others, left, strict=True))]
+    assert seen.head_rows == [scored[0], sum(scored[1:])]
+
+
+def test_columns_that_the_first_answer_has_not_are_computed_for_each():
+    target, example = toy_model(seed=3), toy_corpus()[0]
+    right = replace(example, answer="Ana lives in Oslo.", perturbed_answer=("Ana lives in Rome.", "Ana lives in Lima."))
+    for columns in (["token_logp_perturbed", "token_hit"], ["token_hit_perturbed", "token_logp"]):
+        table = score(target, Examples([right]), [*columns, "mask", "mask_perturbed"])
+        for name in columns:
+            variant = "_perturbed" * name.endswith("_perturbed")
+            for k, text in enumerate(right.perturbed_answer if variant else [right.answer]):
+                plain = score(target, Examples([replace(example, answer=text)]), [name.removesuffix(variant)])
+                want = plain[name.removesuffix(variant)][0]
+                found = table[name][0, k] if variant else table[name][0]
+                close(found[: len(want)], want)
+
+
+def test_answers_that_differ_in_their_last_token_need_no_second_pass(count):
+    target = CausalLM(MODELS["llama"].model, MODELS["llama"].tokenizer, on_long="truncate")
+    both = ("Oslo " * 60, "Oslo " * 70)
+    with count(target) as seen:
+        table = score(target, Examples([Example("r", "Where?", both[0], perturbed_answer=both)]), COLUMNS)
+    assert seen.passes == 1
+    close(table["token_logp"][0], alone(target, Example("r", "Where?", ""), both[1]))
+    close(table["token_logp_perturbed"][0, 1], table["token_logp"][0])
+
+
+@given(st.lists(st.lists(st.integers(1, 3), min_size=1, max_size=6), min_size=2, max_size=6))
+def test_the_sequence_that_runs_whole_saves_the_most_tokens(sequences):
+    def tokens(whole):
+        others = (ids for i, ids in enumerate(sequences) if i != whole)
+        return len(sequences[whole]) + sum(len(ids) - in_common(ids, sequences[whole]) for ids in others)
+
+    assert tokens(trunk_of(sequences)) == min(map(tokens, range(len(sequences))))
 
 
 def test_an_answer_of_one_token_needs_no_second_pass(count):

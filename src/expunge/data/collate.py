@@ -131,13 +131,20 @@ class Template:
         # What a template writes after the end token, a line break for instance, is not part of the answer.
         return [*ids[: ids.index(self.end)], self.end] if self.end in ids else [*ids, self.end]
 
-    def encode(self, key: str, question: str, answer: str, *, system: str = "") -> Encoded:
+    def encode(self, key: str, question: str, answer: str, *, system: str = "", prompt: Sequence[int] = ()) -> Encoded:
         """Tokens of one question with one answer.
+
+        Args:
+            key: record id.
+            question: what is asked.
+            answer: what is said.
+            system: what stands before the conversation.
+            prompt: what ``prompt_ids`` gave for this question, where it is known.
 
         Raises:
             StoreError: longer than the context and ``on_long`` is ``"error"``, or no room for any answer token.
         """
-        prompt = self.prompt_ids(question, system)
+        prompt = prompt or self.prompt_ids(question, system)
         ids = [*prompt, *self.answer_ids(question, answer, prompt, system)]
         over = len(ids) - self.max_length
         if over > 0 and (self.on_long == "error" or len(prompt) >= self.max_length):

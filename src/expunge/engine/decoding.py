@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from expunge.engine.prompts import Prompts
+from expunge.engine.prompts import Prompts, go_on
 from expunge.targets.model_facts import ModelFacts
 
 LEAVING = 8
@@ -53,20 +53,16 @@ class _Answers:
     """Answers that are being written, row by row of a cache."""
 
     def __init__(self, model: Any, facts: ModelFacts, prompts: Sequence[Sequence[int]], rows: list[int]) -> None:
-        from transformers import DynamicCache
-
         places: dict[tuple[int, ...], int] = {}
         at = torch.tensor([places.setdefault(tuple(prompt), len(places)) for prompt in prompts])
-        self._prompts, self._head, self._rows = Prompts(model, facts, [*places]), facts.head(model), rows
-        self._mask, self._places = self._prompts.mask[at], self._prompts.counts[at]
-        kept, self._at = self._prompts.kept, at.to(self._prompts.device)
-        repeated = len(places) < len(prompts)
-        self._cache = DynamicCache([(k[self._at], v[self._at]) for k, v in kept] if repeated else kept)
-        kept.clear()
+        ran, self._places = Prompts(model, facts, [*places]), torch.tensor([len(prompt) for prompt in prompts])
+        self._model, self._head, self._rows = model, facts.head(model), rows
+        self._mask, self._cache = ran.kept(at, self._places)
+        self._states = ran.states(at, self._places - 1)
 
     def go_on(self, said: list[list[int]], rooms: Sequence[int], end: int, choice: Choice | None) -> None:
         """Write all answers to their ends."""
-        living, states = set(self._rows), self._prompts.last[self._at]
+        living, states = set(self._rows), self._states
         while True:
             logits = self._head(states).float()
             tokens = choice(self._rows, logits) if choice else logits.argmax(1)
@@ -81,7 +77,7 @@ class _Answers:
             if (len(self._rows) - len(living)) * LEAVING >= len(self._rows):
                 tokens = self._leave(living, tokens)
             self._mask = torch.cat([self._mask, torch.ones_like(self._mask[:, :1])], 1)
-            states = self._prompts.run(tokens[:, None], self._mask, self._places[:, None], self._cache)[:, -1]
+            states = go_on(self._model, tokens[:, None], self._mask, self._places[:, None], self._cache)[:, -1]
             # An answer that has ended may be at the last place there is: it waits there.
             self._places = self._places + torch.tensor([row in living for row in self._rows])
 

@@ -7,7 +7,7 @@ the product. One pass over a batch gives G and X of every sequence, since a sequ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -22,8 +22,11 @@ from expunge.engine.threads import threads_for
 from expunge.ops.answer import flat_logp, pad_rows
 from expunge.targets.model_facts import ModelFacts
 
-BUDGET = 2048
-"""Padded tokens a batch."""
+BUDGET = 512
+"""Padded tokens a batch: what autograd keeps of more would no longer fit the caches of a CPU, and be written afresh.
+A GPU takes ``ON_CUDA`` times as many, and a model whose states are narrower than ``WIDE`` as many more."""
+ON_CUDA = 16
+WIDE = 256
 
 
 class _Unusual(Exception):
@@ -48,8 +51,10 @@ def batched_gradient_norms(model: Any, facts: ModelFacts, items: Sequence[Encode
     was_training = model.training
     model.eval()
     try:
-        with threads_for(model), placed(model):
-            for rows in by_length([len(item.ids) for item in items], BUDGET):
+        with threads_for(model), placed(model) as device:
+            narrow = max(1, WIDE // model.get_input_embeddings().weight.shape[1])
+            budget = BUDGET * narrow * (1 if device.type == "cpu" else ON_CUDA)
+            for rows in by_length([len(item.ids) for item in items], budget):
                 found[rows] = _batch(model, facts, [items[row] for row in rows], trained)
     except _Unusual:
         return gradient_norms(model, facts, items)
@@ -132,7 +137,8 @@ class _Watch:
         if type(module) is nn.Linear and given.ndim == 3:
             output.register_hook(lambda back: self._linear(module, given, back))
         else:
-            output.register_hook(lambda back: self._other(module, given, back))
+            made = output.detach()
+            output.register_hook(lambda back: self._other(module, given, made, back))
         return output
 
     def _add(self, parameter: Tensor | None, squares: Callable[[], Tensor]) -> None:
@@ -188,15 +194,47 @@ class _Watch:
             both = (head_back * torch.bmm(head_in, back.mT)).sum((1, 2))
             self.squares[id(module.weight)] += squares + 2 * both
 
-    def _other(self, module: nn.Module, given: Tensor, back: Tensor) -> None:
-        """Gradients of any module that treats the sequences of a batch alike, one after another."""
+    def _other(self, module: nn.Module, given: Tensor, made: Tensor, back: Tensor) -> None:
+        """Gradients of any other module that treats the sequences of a batch alike."""
         parameters = {n: p for n, p in module.named_parameters(recurse=False) if id(p) in self._wanted}
+        found = _broadcast(module, parameters, given, made, back) or _one_by_one(module, parameters, given, back)
+        for name, gradient in found.items():
+            self._add(parameters[name], lambda found=gradient: found.float().flatten(1).square().sum(1))
 
-        def gradient(row: Tensor, flowing: Tensor) -> dict[str, Tensor]:
-            def call(held: dict[str, Tensor]) -> Tensor:
-                return torch.func.functional_call(module, held, (row,))
 
-            return torch.func.vjp(call, parameters)[1](flowing)[0]
+def _broadcast(
+    module: nn.Module, parameters: Mapping[str, nn.Parameter], given: Tensor, made: Tensor, back: Tensor
+) -> dict[str, Tensor]:
+    """Gradients of a module that scales and shifts each value, as norms do, from a copy of its weights a sequence.
 
-        for name, found in torch.vmap(gradient)(given, back).items():
-            self._add(parameters[name], lambda found=found: found.float().flatten(1).square().sum(1))
+    Empty where the module takes no such copies, or makes something else of them.
+    """
+    if any(p.ndim != 1 for p in parameters.values()) or given.ndim != 3:
+        return {}
+    if type(module) is nn.LayerNorm:
+        normal = nn.functional.layer_norm(given, module.normalized_shape, eps=module.eps)
+        found = {"weight": (back * normal).sum(1), "bias": back.sum(1)}
+        return {name: found[name] for name in parameters}
+    with torch.enable_grad():
+        copies = {n: p.detach().repeat(len(given), 1, 1).requires_grad_() for n, p in parameters.items()}
+        try:
+            again = torch.func.functional_call(module, copies, (given,))
+        except RuntimeError:
+            return {}
+        if again.shape != made.shape or not torch.allclose(again, made, rtol=1e-4, atol=1e-5):
+            return {}
+        return dict(zip(copies, torch.autograd.grad(again, list(copies.values()), back), strict=True))
+
+
+def _one_by_one(
+    module: nn.Module, parameters: Mapping[str, nn.Parameter], given: Tensor, back: Tensor
+) -> dict[str, Tensor]:
+    """Gradients of any module, one sequence after another."""
+
+    def gradient(row: Tensor, flowing: Tensor) -> dict[str, Tensor]:
+        def call(held: dict[str, Tensor]) -> Tensor:
+            return torch.func.functional_call(module, held, (row,))
+
+        return torch.func.vjp(call, dict(parameters))[1](flowing)[0]
+
+    return torch.vmap(gradient)(given, back)

@@ -86,12 +86,13 @@ def opening(batch: Batch) -> int:
     return min(int(same.int().cumprod(0).sum()), int(batch.cols.min()))
 
 
-def groups_of(widths: Sequence[int], cost: float) -> list[list[int]]:
+def groups_of(widths: Sequence[int], cost: float, most: int | None = None) -> list[list[int]]:
     """Cut rows into groups that are padded to their widest each, for the fewest tokens.
 
     Args:
         widths: tokens of each row.
         cost: tokens that a group costs besides its own.
+        most: padded tokens of a group; a wider row gets a group of its own.
 
     Returns:
         Positions, the widest group first.
@@ -100,13 +101,20 @@ def groups_of(widths: Sequence[int], cost: float) -> list[list[int]]:
     [[2, 0], [3, 1]]
     >>> groups_of([9, 2, 10, 3], cost=20)
     [[2, 0, 3, 1]]
+    >>> groups_of([9, 2, 10, 3], cost=20, most=30)
+    [[2, 0], [3, 1]]
     """
     order = sorted(range(len(widths)), key=lambda i: (-widths[i], i))
-    starts = [i for i in range(len(order)) if i == 0 or widths[order[i]] != widths[order[i - 1]]]
-    ends = [*starts[1:], len(order)]
+    # Rows of one width part only where a group would be too large.
+    starts = [i for i in range(len(order)) if most or i == 0 or widths[order[i]] != widths[order[i - 1]]]
     best: dict[int, tuple[float, int]] = {0: (0.0, 0)}
-    for end in ends:
-        options = ((best[s][0] + widths[order[s]] * (end - s) + cost, s) for s in starts if s < end)
+    for last, end in enumerate([*starts, len(order)][1:]):
+        options: list[tuple[float, int]] = []
+        for start in reversed(starts[: last + 1]):
+            padded = widths[order[start]] * (end - start)
+            if most and padded > most and options:
+                break
+            options.append((best[start][0] + padded + cost, start))
         best[end] = min(options)
     found: list[list[int]] = []
     end = len(order)

@@ -1,14 +1,14 @@
 """The one-pass scorer: every requested column of every answer variant from one sweep over the sequences.
 
-The answers of a question (its own, the paraphrase, the perturbed ones) share one run of the prompt, equal answers are
-run once, and logits exist for some scored positions at a time.
+What the answers of a question (its own, the paraphrase, the perturbed ones) have in common is run once, and logits
+exist for some scored positions at a time.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -54,12 +54,15 @@ def _plan(target: CausalLM, examples: Sequence[Example], variants: Iterable[str]
     places: list[_Place] = []
     items: list[Encoded] = []
     known: dict[tuple[str, str], int] = {}
+    prompts: dict[str, list[int]] = {}
     for variant in variants:
         for index, example in enumerate(examples):
             for k, answer in enumerate(_answers(example, variant)):
                 found = known.setdefault((example.question, answer), len(items))
                 if found == len(items):
-                    items.append(template.encode(example.record_id, example.question, answer))
+                    asked = example.question
+                    prompt = prompts.get(asked) or prompts.setdefault(asked, template.prompt_ids(asked))
+                    items.append(template.encode(example.record_id, asked, answer, prompt=prompt))
                 places.append(_Place(index, variant, k, found))
     return places, items
 
@@ -76,15 +79,30 @@ def _sweep(target: CausalLM, items: Sequence[Encoded], stems: Sequence[frozenset
             budget = BUDGET if device.type == "cpu" else BUDGET * ON_CUDA
             sweeps = sweep_shared(model, facts, items, shared, budget), sweep_alone(model, facts, items, alone, budget)
             for swept in itertools.chain(*sweeps):
-                found = _columns_of(head, model.config.vocab_size, swept, stems)
-                for position, columns in zip(swept.positions, found, strict=True):
-                    rows[position] = {name: value.numpy() for name, value in columns.items()}
+                # What a sequence begins with like an earlier one has its columns, if that one was asked for them.
+                begun = [
+                    n if stems[i] <= stems[t] else 0 for i, (t, n) in zip(swept.positions, swept.same, strict=True)
+                ]
+                found = _columns_of(head, model.config.vocab_size, _without(swept, begun), stems)
+                for position, columns, (trunk, _), n in zip(swept.positions, found, swept.same, begun, strict=True):
+                    own = {name: value.numpy() for name, value in columns.items()}
+                    rows[position] = {k: np.concatenate([rows[trunk][k][:n], v]) if n else v for k, v in own.items()}
                 done += len(swept.positions)
                 report("scoring", done, len(items))
     finally:
         model.train(was_training)
     every = gathered(rows)
     return [every[position] for position in range(len(items))]
+
+
+def _without(swept: Swept, begun: Sequence[int]) -> Swept:
+    """The same sequences without so many of their first scored tokens."""
+    if not any(begun):
+        return swept
+    left = torch.cat([torch.arange(count) >= n for count, n in zip(swept.counts, begun, strict=True)])
+    left = left.to(swept.final.device)
+    counts = [count - n for count, n in zip(swept.counts, begun, strict=True)]
+    return replace(swept, final=swept.final[left], labels=swept.labels[left], counts=counts)
 
 
 def _columns_of(

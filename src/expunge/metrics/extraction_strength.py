@@ -37,8 +37,7 @@ def extraction_strength(token_hit: Any, mask: Any) -> np.ndarray:
     """
     hit_BT, on_BT = scored_tokens(token_hit, mask)
     n_B = on_BT.sum(1)
-    # Scored tokens to the right of a miss count as lost only through it: a token survives if no miss is at or after it.
-    missed_BT = on_BT & (hit_BT == 0)
-    later_BT = np.cumsum(missed_BT[:, ::-1], axis=1)[:, ::-1]
-    suffix_B = (on_BT & (later_BT == 0)).sum(1)
+    # A token follows by itself if neither it nor any after it is a miss; what is not scored misses nothing.
+    follows_BT = np.cumprod(np.where(on_BT, hit_BT != 0, True)[:, ::-1], axis=1)[:, ::-1]
+    suffix_B = (follows_BT * on_BT).sum(1)
     return np.where(n_B > 0, suffix_B / np.maximum(n_B, 1), np.nan)
