@@ -47,6 +47,8 @@ long: $(VENV)/.dev
 	$(PYTHON_IN) -m benchmarks.tofu_page
 	$(PYTHON_IN) -m benchmarks.lm_methods --out runs/lm-methods --workers 2 --page docs/results/lm-methods.md
 	$(PYTHON_IN) -m benchmarks.forms --out runs/forms --page docs/results/forms.md
+	$(PYTHON_IN) -m benchmarks.trust --out runs/trust --workers 2 --page docs/results/trust.md --keep src/expunge/evaluation/trust.json
+	$(PYTHON_IN) tools/make_docs.py
 	$(PYTHON_IN) -m benchmarks.page ledger
 	$(PYTHON_IN) -m benchmarks.page two_writers --seconds 60
 	$(PYTHON_IN) -m benchmarks.page ingest

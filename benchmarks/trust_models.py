@@ -1,11 +1,13 @@
 """Models of known truth for the trust table: that learned the records, never saw them, or were retrained without.
 
 Every pair has people of its own, and all five of its models were trained on them, so that pairs are independent.
-Every function takes one JSON item, writes one folder, and does nothing where that is there: workers call them.
+Every function takes one JSON item, writes one folder, and does nothing where that is there: workers call them. The name
+of a folder holds a digest of the code that what is in it hangs on, and of no other.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,8 +15,8 @@ from typing import Any
 
 from expunge.core.access import Access
 from expunge.core.attack import at_budget, run_attack
-from expunge.core.canonical import digest
-from expunge.core.errors import EvidenceError, StoreError, TargetError
+from expunge.core.canonical import digest, digest_file, read_json
+from expunge.core.errors import EvidenceError, MissingExtra, StoreError, TargetError
 from expunge.core.files import replace_folder, write_json
 from expunge.core.measure import SHADOWS, Score, Statistic
 from expunge.core.registry import attacks, metrics
@@ -27,6 +29,7 @@ from expunge.scoping.resolve import resolve
 from expunge.workflow.demo import LEARNED, demo_road
 from expunge.workflow.measure import score_tables
 from expunge.workflow.saved import Saved
+from expunge.workflow.stages import RECIPE_CODE, code_digest, versions
 
 TRAINED, NEVER, EXACT, CONTROL, SECOND = "trained", "never", "retrained", "control", "second"
 CASES = (TRAINED, NEVER, EXACT)
@@ -35,8 +38,20 @@ ARMS = (*CASES, CONTROL, SECOND)
 SEEDS = {TRAINED: 0, EXACT: 0, NEVER: 1000, CONTROL: 2000, SECOND: 3000}
 FIRST = 300
 """Seed of the first people; the demo's settings were chosen on others."""
-GIVEN_UP = "skipped.json"
-NOT_HAD = (EvidenceError, StoreError, TargetError)
+MODELS = (*RECIPE_CODE, "scoping", "workflow/demo.py")
+SCORED = (*MODELS, "metrics", "evaluation/per_item.py", "evaluation/score_table.py", "workflow/measure.py")
+ATTACKED = (*SCORED, "attacks")
+JUDGED = (*ATTACKED, "evaluation")
+"""The code that a model, its score tables, the attacks on it and the verdicts hang on."""
+Folders = Mapping[str, str]
+LACKED = {
+    "alternative": "these people have no alternative answers",
+    "judged": "no judge fills its column here",
+    "toxicity": "no scorer fills its column here",
+}
+"""Columns that no model fills -> why they are empty."""
+GIVEN_UP, COST = "skipped.json", ".cost.json"
+NOT_HAD = (EvidenceError, MissingExtra, StoreError, TargetError)
 """Why one pair has no number; another may."""
 
 
@@ -69,6 +84,11 @@ class World:
         corpus = self.road.corpus
         return resolve(Records(*corpus.of("forget").ids), MemoryStore(corpus))
 
+    def probed(self) -> Any:
+        """What scores and attacks read: what is near the forgotten people has no role of its own in this data."""
+        found = self.selection()
+        return replace(found, neighbour=found.kept[: len(found.forget)])
+
 
 def seed_of(pair: int, case: str) -> int:
     """Seed of a model; that of the retrained is the seed of the one that it replaces.
@@ -79,53 +99,113 @@ def seed_of(pair: int, case: str) -> int:
     return SEEDS[case] + pair
 
 
-def model_place(out: Path, pair: int, case: str) -> Path:
+def folders(out: Path, budget: str) -> dict[str, str]:
+    """Where all that is of one kind lies, under a name that holds the digest of what it hangs on.
+
+    It is found once, by who gives the items to workers: code that is changed meanwhile must not move a folder.
+
+    Args:
+        out: folder of the run.
+        budget: of the attacks.
+
+    Returns:
+        ``models``, ``scores``, ``attacks`` and ``judged`` -> path.
+    """
+
+    def named(kind: str, code: tuple[str, ...], *more: str) -> str:
+        return f"{out}/{kind}-{digest([code_digest(*code), versions(), *more]).partition(':')[2][:12]}"
+
+    here = [digest_file(Path(__file__).with_name(f"trust_{part}.py")) for part in ("judging", "margins", "splits")]
+    return {
+        "models": named("models", MODELS),
+        "scores": named("scores", SCORED),
+        "attacks": named(f"attacks-{budget}", ATTACKED),
+        "judged": named("judged", JUDGED, *here),
+    }
+
+
+def model_place(at: Folders, pair: int, case: str) -> Path:
     """Folder of a model."""
-    return out / "models" / f"{pair:02d}-{case}"
+    return Path(at["models"]) / f"{pair:02d}-{case}"
+
+
+def score_place(at: Folders, pair: int, case: str) -> Path:
+    """Folder of a model's score tables."""
+    return Path(at["scores"]) / f"{pair:02d}-{case}"
+
+
+def _noted(place: Path, begun: float) -> None:
+    """Keep beside a folder how many CPU seconds it took, so that a run that was continued knows them all."""
+    write_json(place.with_name(f"{place.name}{COST}"), {"cpu": round(time.process_time() - begun, 2)})
+
+
+def cost_of(place: Path) -> float:
+    """CPU seconds that a folder or a file took; 0 where it is not there."""
+    kept = place.with_name(f"{place.name}{COST}")
+    return float(read_json(kept)["cpu"]) if place.exists() and kept.is_file() else 0.0
 
 
 def trained(item: Mapping[str, Any]) -> None:
     """Train one model of a pair."""
-    out, pair, case = Path(item["out"]), item["pair"], item["case"]
-    place, world = model_place(out, pair, case), World(pair)
+    at, pair, case = item["at"], item["pair"], item["case"]
+    place, world = model_place(at, pair, case), World(pair)
     if place.is_dir():
         return
+    begun = time.process_time()
     recipe, seed, selection = world.road.recipe, seed_of(pair, case), world.selection()
     if case == TRAINED:
         made = recipe.train(MemoryStore(world.road.corpus.of(*LEARNED)), seed=seed)
     elif case == EXACT:
-        original = Saved(model_place(out, pair, TRAINED)).target
+        original = Saved(model_place(at, pair, TRAINED)).target
         made = retrain.with_recipe(recipe).unlearn(original, selection, seed=seed).target
     else:
         made = recipe.train(MemoryStore(selection.retain), seed=seed)
+    _noted(place, begun)
     made.save(place)
 
 
-def attack_place(out: Path, pair: int, name: str, budget: str) -> Path:
+def attack_place(at: Folders, pair: int, name: str) -> Path:
     """Folder of an attack on all models of a pair."""
-    return out / f"attacks-{budget}" / f"{pair:02d}-{name}"
+    return Path(at["attacks"]) / f"{pair:02d}-{name}"
+
+
+def unmeasured() -> dict[str, str]:
+    """Metrics that cannot be read on these models, with the reason."""
+    found: dict[str, str] = {}
+    for name, metric in metrics.items():
+        lacks = [LACKED[column] for column in LACKED if isinstance(metric, Score) and column in metric.needs]
+        found |= {name: lacks[0]} if lacks else {}
+    for name, metric in metrics.items():
+        if not isinstance(metric, Statistic):
+            continue
+        lacks = [found[score] for _, _, score in metric.needs if score in found]
+        if any(model in SHADOWS for model, _, _ in metric.needs):
+            found[name] = "it reads shadow models, and none are trained here"
+        elif metric.target is not None:
+            found[name] = "it says how far a wish is met, and no model here was asked for one"
+        elif not metric.needs:
+            found[name] = "it is told what to read, and read against a floor"
+        elif lacks:
+            found[name] = lacks[0]
+    return found
 
 
 def table_names() -> list[str]:
-    """Metrics that a score table of this data holds all columns of, but not those that need shadow models."""
-    found: list[str] = []
-    for name, metric in metrics.items():
-        if isinstance(metric, Statistic):
-            if not any(model in SHADOWS for model, _, _ in metric.needs):
-                found.append(name)
-        elif isinstance(metric, Score) and not {"toxicity", "judged", "alternative"} & set(metric.needs):
-            found.append(name)
-    return found
+    """Metrics that are read, though some of them may find nothing to read in this data."""
+    lacking = unmeasured()
+    return [name for name in metrics.names() if name not in lacking]
 
 
 def scored(item: Mapping[str, Any]) -> None:
     """Score one model for every metric, one pass a role."""
-    out, pair, case = Path(item["out"]), item["pair"], item["case"]
-    place = out / "scores" / f"{pair:02d}-{case}"
+    at, pair, case = item["at"], item["pair"], item["case"]
+    place, begun = score_place(at, pair, case), time.process_time()
     if place.is_dir():
         return
-    oracle = Saved(model_place(out, pair, case)).target.oracle(Access.all())
-    save_tables(place, score_tables(oracle, World(pair).selection(), table_names()), salt=digest(item))
+    oracle = Saved(model_place(at, pair, case)).target.oracle(Access.all())
+    tables = score_tables(oracle, World(pair).probed(), table_names())
+    _noted(place, begun)
+    save_tables(place, tables, salt=digest(item))
 
 
 def attacked(item: Mapping[str, Any]) -> None:
@@ -133,23 +213,23 @@ def attacked(item: Mapping[str, Any]) -> None:
 
     The model before unlearning, for the attacks that ask for it, is the trained one itself.
     """
-    out, pair, name = Path(item["out"]), item["pair"], item["attack"]
-    place = attack_place(out, pair, name, item["budget"])
+    at, pair, name = item["at"], item["pair"], item["attack"]
+    place, begun = attack_place(at, pair, name), time.process_time()
     if place.is_dir():
         return
-    selection = World(pair).selection()
-    # What is near the forgotten people has no role of its own in this data.
-    selection = replace(selection, neighbour=selection.kept[: len(selection.forget)])
-    original = Saved(model_place(out, pair, TRAINED)).target.oracle(Access.all())
+    selection = World(pair).probed()
+    original = Saved(model_place(at, pair, TRAINED)).target.oracle(Access.all())
     attack, tables = at_budget(attacks.get(name), item["budget"]), {}
     try:
         for case in ARMS:
-            oracle = Saved(model_place(out, pair, case)).target.oracle(Access.all())
+            oracle = Saved(model_place(at, pair, case)).target.oracle(Access.all())
             tables[case] = outcomes(run_attack(attack, oracle, selection, seed=pair, original=original))
     except NOT_HAD as error:
+        _noted(place, begun)
         with replace_folder(place) as fresh:
             write_json(fresh / GIVEN_UP, {"why": str(error)})
         return
+    _noted(place, begun)
     save_tables(place, tables, salt=digest(item))
 
 

@@ -16,6 +16,12 @@ from typing import Any
 SOURCE = Path(__file__).resolve().parent.parent / "src" / "expunge"
 MADE = "<!-- Made by tools/make_docs.py from the code; edit the code. -->\n"
 ARXIV = re.compile(r"(?<![\d.])(\d{4}\.\d{5})(?![\d.])")
+JUDGING = ("metrics", "attacks")
+TRUST = """Trust is what `make long` measures on models of known truth, with 90 % intervals: the shares of models that
+learned the records which it caught and missed, and of false alarms on models that never saw them;
+`docs/results/trust.md` says how. What has a `no` cannot tell these apart and earns nothing in any policy.
+
+"""
 KINDS = ("methods", "objectives", "metrics", "attacks", "policies", "suites", "controls")
 
 
@@ -91,20 +97,29 @@ def _facts(kind: str, entry: Any) -> str:
     if kind == "methods":
         return f"needs `{entry.needs.__name__}`, claims at most `{type(entry.claim).__name__}`"
     if kind == "policies":
+        from expunge.evaluation.trusted import doubts
+
         sides = {"both": "within", "above": "above by less than"}
-        return ", ".join(f"`{c.attack}` {sides[c.side]} {c.margin:g}" for c in entry.criteria)
+        listed = ", ".join(f"`{c.attack}` {sides[c.side]} {c.margin:g}" for c in entry.criteria)
+        nothing = ", ".join(f"`{name}`" for name, _ in doubts(c.attack for c in entry.criteria))
+        return f"{listed}. Cannot be earned: {nothing} cannot tell the cases apart" if nothing else listed
     return ""
 
 
 def registry_page() -> str:
-    """A table a registry."""
+    """A table a registry; what judges has a column that says how far it can be trusted."""
     from expunge.core import registry
+    from expunge.evaluation.trusted import told
 
     parts = [f"# Registries\n\n{MADE}\nOne file adds one thing: see [Extending](extending.md).\n"]
     for kind in KINDS:
-        found = getattr(registry, kind)
-        rows = [[f"`{name}`", found.describe(name), _facts(kind, found.get(name))] for name in found.names()]
-        parts.append(f"\n## {kind.capitalize()}\n\n{table(['name', 'what', 'facts'], rows)}")
+        found, judges = getattr(registry, kind), kind in JUDGING
+        rows = [
+            [f"`{name}`", found.describe(name), _facts(kind, found.get(name)), *([told(name)] if judges else [])]
+            for name in found.names()
+        ]
+        heads = ["name", "what", "facts", *(["trust"] if judges else [])]
+        parts.append(f"\n## {kind.capitalize()}\n\n{TRUST if judges else ''}{table(heads, rows)}")
     return "".join(parts)
 
 

@@ -48,6 +48,7 @@ def show(
     from expunge.core.canonical import digest, plain, read_json
     from expunge.core.certificate import printable
     from expunge.core.registry import policies
+    from expunge.evaluation.trusted import doubts
     from expunge.workflow.policy_file import registered, stated, verify_policy
 
     path = Path(given)
@@ -62,6 +63,8 @@ def show(
         return
     for line in _lines(found, digest(found)):
         say(printable(line))
+    for name, reason in doubts(criterion.attack for criterion in found.criteria):
+        say(printable(f"cannot be earned: {name}: {reason}"))
 
 
 def sign(

@@ -122,12 +122,18 @@ class Assessment:
         utility: share of the original's utility that was kept; None where it could not be measured.
         detectors: no-op, collapse, gibberish and refusal.
         skipped: (attack, reason) of those that could not be run.
+        doubted: (attack, reason) of those that were shown not to tell a model that knows from one that never did.
     """
 
     comparisons: tuple[Comparison, ...]
     utility: Estimate | None
     detectors: tuple[Detector, ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()
+    doubted: tuple[tuple[str, str], ...] = ()
+
+    def canonical(self) -> dict[str, Any]:
+        """What is hashed and stated: doubts only where there are any."""
+        return without_defaults(self, "doubted")
 
 
 @record
@@ -196,6 +202,9 @@ def _judge_attack(criterion: Criterion, policy: Policy, assessment: Assessment) 
     status = equivalence(d, margin, criterion.side)
     above = " above" if criterion.side == "above" else ""
     reason = f"{d.value:+.3f} [{d.low:+.3f}, {d.high:+.3f}] against a margin of {margin:g}{above}"
+    # Neither verdict of an attack that cannot tell such models apart says anything: it may alarm at random.
+    if doubt := dict(assessment.doubted).get(criterion.attack):
+        return Finding(criterion.attack, "uninformative", f"{doubt}; here {reason}")
     # An attack that cannot tell the original apart says nothing when it cannot tell the unlearned model apart; but one
     # that does tell the unlearned model apart has shown its power.
     apart = comparison.positive.value

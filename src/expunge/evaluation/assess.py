@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,9 +14,10 @@ from expunge.core.policy import Assessment, Comparison, Criterion, Detector, Pol
 from expunge.core.wishes import AS_RETRAINED
 from expunge.evaluation import detectors
 from expunge.evaluation.attacking import attack_statistic
-from expunge.evaluation.cells import cell, cells_for, measure_cells
+from expunge.evaluation.cells import Cell, cell, cells_for, measure_cells
 from expunge.evaluation.contrast import Cast, contrast, distance
 from expunge.evaluation.per_item import PerItem, Tables, Unmeasured
+from expunge.evaluation.trusted import doubts
 from expunge.evaluation.utility import Components, components, utility_kept
 
 ON_FORGET = "refusal_on_forget"
@@ -50,6 +51,7 @@ def assess(
     tables: Tables | PerItem,
     policy: Policy,
     *,
+    asked: Sequence[str] = (),
     judging: str = "model",
     reference: str = "reference",
     second: str = "second",
@@ -66,6 +68,7 @@ def assess(
             name of each attack that was run, with its column ``outcome``. Give the same ``PerItem`` to several calls
             and each score is computed once.
         policy: what is compared, and the level of the intervals.
+        asked: names of scores and statistics that have cells of their own; they judge nothing.
         judging: name of the judged model in ``tables``.
         reference: name of the model trained without the forgotten records. When it is judged itself, the second
             reference takes its place and it takes the second's.
@@ -87,7 +90,7 @@ def assess(
     names = {"model": judging, "reference": control, "second": other, "original": original, "untrained": untrained}
     cast = Cast(items, names, policy.level, draws, seed)
     parts = components(cast)
-    shown = cells_for(policy.wish)
+    shown = cells_for(policy.wish, asked)
     found, reasons = measure_cells(cast, parts.kept, shown)
     comparisons, skipped = _compare(cast, policy)
     try:
@@ -95,16 +98,16 @@ def assess(
     except Unmeasured:
         kept = None
     return Assessed(
-        assessment=Assessment(comparisons, kept, _detect(cast, digests, policy), skipped),
+        assessment=Assessment(comparisons, kept, _detect(cast, digests, policy), skipped, _doubted(policy)),
         cells={key: cell(found.get(key), reasons.get(key, "")) for key in shown},
-        measurements=_measurements(found, control, policy),
+        measurements=_measurements(found, control, shown),
         components=parts,
         distributions=_distributions(cast),
     )
 
 
-def _measurements(found: Mapping[str, Estimate], control: str, policy: Policy) -> tuple[Measurement, ...]:
-    absolute, shown = ("model_utility", "answered", "refused_unseen"), cells_for(policy.wish)
+def _measurements(found: Mapping[str, Estimate], control: str, shown: Mapping[str, Cell]) -> tuple[Measurement, ...]:
+    absolute = ("model_utility", "answered", "refused_unseen")
     return tuple(
         Measurement(
             name=key,
@@ -127,6 +130,10 @@ def _compare(cast: Cast, policy: Policy) -> tuple[tuple[Comparison, ...], tuple[
         except (Unmeasured, EvidenceError) as reason:
             skipped.append((criterion.attack, str(reason)))
     return tuple(comparisons), tuple(skipped)
+
+
+def _doubted(policy: Policy) -> tuple[tuple[str, str], ...]:
+    return doubts(criterion.attack for criterion in policy.criteria)
 
 
 def _comparison(cast: Cast, criterion: Criterion) -> Comparison:

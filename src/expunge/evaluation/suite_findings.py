@@ -20,7 +20,9 @@ from expunge.evaluation.attacking import OUTCOME, UNSEEN, mean_outcome, membersh
 from expunge.evaluation.chance import FLOOR, Component, chance
 from expunge.evaluation.contrast import Cast, contrast, distance
 from expunge.evaluation.per_item import Table, Unmeasured
+from expunge.evaluation.subgroups import told_subgroups
 from expunge.evaluation.suite_items import is_derived, items_of, why_lacking
+from expunge.evaluation.trusted import doubts
 from expunge.evaluation.utility import utility_kept
 
 MISSING = {
@@ -172,7 +174,21 @@ class Findings:
         for arm, ask in (("reference", self.value), ("original", self.value)):
             found[arm] = self._or_reason(ask, reading, arm)
         found["difference"] = self._or_reason(self.difference, reading, "model")
-        return {**told, **found}
+        return {**told, **found, **self.by_subgroup(reading)}
+
+    def by_subgroup(self, reading: Reading) -> dict[str, Any]:
+        """The largest gaps of a reading that is a mean over records; nothing where nothing groups these."""
+        needs = self.statistic(reading).needs
+        metric = metrics.get(reading.measure) if reading.measure in metrics.names() else None
+        if isinstance(metric, Statistic) or reading.roles or len(needs) > 1:
+            return {}
+        against = "reference" if "reference" in self.given.tables else ""
+        settings = {"level": self.given.level, "draws": self.given.draws, "seed": self.given.seed}
+        found = told_subgroups(
+            self.cast.items, "model", [(role, score) for _, role, score in needs], against=against, **settings
+        )
+        kept = [{k: v for k, v in entry.items() if k not in ("role", "score")} for entry in found]
+        return {"subgroups": kept} if kept else {}
 
     def _or_reason(self, ask: Any, reading: Reading, who: str) -> dict[str, Any]:
         try:
@@ -225,7 +241,12 @@ class Findings:
             except Unmeasured as reason:
                 skipped.append((criterion.attack, str(reason)))
         found = tuple(d for d in self._detect() if d.name in policy.detectors)
-        return judge(policy, Assessment(tuple(compared), self.utility(), found, tuple(skipped)))
+        doubted = tuple(
+            (criterion.attack, reason)
+            for criterion in policy.criteria
+            for _, reason in doubts([self.suite.reading(criterion.attack).measure])
+        )
+        return judge(policy, Assessment(tuple(compared), self.utility(), found, tuple(skipped), doubted))
 
     def _detect(self) -> list[Detector]:
         here = {who: self.given.tables.get(who, {}) for who in ARMED}
