@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 
 import pytest
 from benchmarks import ledger as timing
@@ -119,18 +121,59 @@ def test_two_writers_lose_no_leaf_and_every_prefix_verifies(home):
 
 
 def test_writers_that_find_no_log_make_one(tmp_path):
+    writers = 40
     for number in range(5):
-        home, start = tmp_path / str(number), threading.Barrier(6)
+        home, start = tmp_path / str(number), threading.Barrier(writers)
 
         def write(home=home, start=start):
             start.wait()
             return append(home, [])
 
-        with ThreadPoolExecutor(6) as pool:
-            assert [future.result() for future in [pool.submit(write) for _ in range(6)]] == [[]] * 6
+        with ThreadPoolExecutor(writers) as pool:
+            assert [f.result() for f in [pool.submit(write) for _ in range(writers)]] == [[]] * writers
         with Log(log_path(home)) as log:
             assert log.size == 1
             assert check(log).problems == ()
+
+
+@contextmanager
+def half_made(home):
+    """Another process between its first write to a new log and the end of its switch, whose lock it holds."""
+    path = log_path(home)
+    path.parent.mkdir(parents=True, mode=0o700)
+    home.chmod(0o700)
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield other
+
+
+def test_processes_that_find_no_log_wait_for_the_one_that_makes_it(tmp_path):
+    line = (
+        "import sys; from pathlib import Path; from expunge.ledger.home_log import append; "
+        "print('ready', flush=True); sys.stdin.read(1); append(Path(sys.argv[1]), [])"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with half_made(tmp_path / "home") as other:
+        started = [subprocess.Popen([sys.executable, "-c", line, str(tmp_path / "home")], **pipes) for _ in range(4)]
+        for process in started:
+            process.stdout.readline()
+        for process in started:
+            process.stdin.write(b"x")
+            process.stdin.flush()
+        time.sleep(0.3)
+        assert [process.poll() for process in started] == [None] * len(started), "nobody gives up, nobody passes"
+        other.execute("ROLLBACK")
+        told = [process.communicate()[1].decode() for process in started]
+    assert [process.returncode for process in started] == [0] * len(started), told
+    with Log(log_path(tmp_path / "home")) as log:
+        assert log.size == 1
+        assert check(log).problems == ()
+
+
+def test_a_new_log_that_another_never_lets_go_of_is_an_error_in_the_end(tmp_path, monkeypatch):
+    monkeypatch.setattr("expunge.ledger.log.PATIENCE", 0.05)
+    with half_made(tmp_path / "home"), pytest.raises(LedgerError, match="database is locked"):
+        Log(log_path(tmp_path / "home"), create=True)
 
 
 def test_a_killed_writer_leaves_nothing_half_appended(home):

@@ -58,6 +58,7 @@ assessments = st.builds(
     st.none() | estimates,
     st.lists(st.builds(Detector, texts, st.booleans(), texts), max_size=1).map(tuple),
     st.lists(st.tuples(texts, texts), max_size=1).map(tuple),
+    st.lists(st.tuples(texts, texts), max_size=1).map(tuple),
 )
 artefacts = st.builds(
     Artefact,

@@ -27,6 +27,8 @@ FOLDER, FILE = "ledger", "log.db"
 FORMAT = 1
 PATIENCE = 60.0
 """Seconds to wait for another writer."""
+PAUSE = 0.005
+"""Seconds between two tries to make a new log."""
 LEVEL_BITS = 48
 _TABLES = """
 CREATE TABLE leaves (seq INTEGER PRIMARY KEY, body BLOB NOT NULL, mark INTEGER NOT NULL);
@@ -99,7 +101,7 @@ class Log:
         run("PRAGMA synchronous = FULL")
         run("PRAGMA cache_size = -65536")
         if create and self._one("PRAGMA user_version") == 0:
-            run("PRAGMA journal_mode = WAL")
+            self._switch_to_wal()
             run("BEGIN IMMEDIATE")
             if self._one("PRAGMA user_version") == 0:
                 for statement in _TABLES.split(";"):
@@ -109,6 +111,20 @@ class Log:
             self.path.chmod(0o600)
         if self._one("PRAGMA user_version") != FORMAT:
             raise LedgerError(f"{self.path} is no log of this version")
+
+    def _switch_to_wal(self) -> None:
+        """Wait for others that open a new log. SQLite's own patience does not cover the switch: two that both read and
+        both want to write would wait for each other, so it refuses one at once."""
+        until = time.monotonic() + PATIENCE
+        while True:
+            try:
+                self._db.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                    raise
+                time.sleep(PAUSE)
+            else:
+                return
 
     def __enter__(self) -> Log:
         return self
