@@ -5,11 +5,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from expunge.attacks import extraction_likelihood
+from expunge.attacks import extraction_excess, extraction_likelihood
 from expunge.core.access import Access, Oracle
-from expunge.core.attack import at_budget
+from expunge.core.attack import at_budget, run_attack
 from expunge.core.errors import EvidenceError
 from expunge.core.example import Example, Examples
+from expunge.data.memory import MemoryStore
+from expunge.evaluation.attacking import attack_statistic
+from expunge.evaluation.per_item import outcomes as table_of
 from expunge.metrics._ngrams import ngram_overlap
 from expunge.testing.toy import toy_model, toy_recipe, toy_selection, toy_store
 
@@ -86,3 +89,39 @@ def test_text_is_all_that_it_needs(knows):
     forget = toy_selection().forget
     rows = WHOLE.run(Oracle(knows, Access.TEXT), forget, seed=0)
     assert len(rows) == len(forget) and all(0.0 <= row["outcome"] <= 1.0 for row in rows)
+
+
+def excess_of(rows):
+    statistic, _ = attack_statistic("extraction_excess")
+    table = table_of(rows)
+    return float(statistic({key: table[key[2]] for key in statistic.needs}))
+
+
+def test_the_excess_is_over_the_mean_of_never_seen_records(half):
+    selection, attack = toy_selection(), replace(at_budget(extraction_excess, "full"), n=2)
+    rows = run_attack(attack, half.oracle(Access.TEXT), selection, seed=0)
+    want = {e.record_id: one_by_one(half, e, 2) for e in (*selection.forget, *selection.holdout)}
+    assert {row["record_id"]: row["outcome"] for row in rows} == pytest.approx(want)
+    assert {row["record_id"] for row in rows if row["unseen"]} == set(selection.holdout.ids)
+    threshold = sum(want[key] for key in selection.holdout.ids) / len(selection.holdout)
+    above = [max(0.0, want[key] - threshold) for key in selection.forget.ids]
+    assert threshold > 0 and excess_of(rows) == pytest.approx(sum(above) / len(above)) and sum(above) > 0
+
+
+def test_what_was_learned_lies_above_the_threshold_and_what_was_not_or_all_alike_does_not(knows):
+    selection = toy_selection()
+    learned = toy_recipe(steps=400).train(MemoryStore(selection.forget + selection.kept), seed=0)
+    found = [
+        excess_of(run_attack(extraction_excess, model.oracle(Access.TEXT), selection, seed=0))
+        for model in (learned, toy_model(), knows)
+    ]
+    assert found[0] > 0.3 and found[1] < 0.1 and found[2] == 0.0, "the last has seen the holdout too"
+
+
+def test_without_never_seen_text_there_is_no_threshold():
+    selection = replace(toy_selection(), holdout=Examples())
+    with pytest.raises(EvidenceError, match="needs holdout records"):
+        run_attack(extraction_excess, toy_model().oracle(Access.all()), selection, seed=0)
+    short = Examples([Example("s", "Where does Ana live?", "Oslo", subject="s")])
+    with pytest.raises(EvidenceError, match="there is no threshold"):
+        extraction_excess.run(toy_model().oracle(Access.all()), toy_selection().forget, seed=0, holdout=short)

@@ -72,6 +72,69 @@ def test_the_probes_of_rwku_keep_no_name_of_a_person(shared):
     assert set(few.subjects) == {f"person-{i:03d}" for i in range(5)}
 
 
+def rewrite(file, change):
+    file.write_text(json.dumps([change(row) for row in json.loads(file.read_text())]))
+
+
+def test_what_rwku_publishes_beside_its_probes_is_read_under_either_name(tmp_path):
+    folder = write_published("rwku", tmp_path)
+    whole = rwku.read(str(folder))
+    kept = ("mmlu", "truthfulqa", "fluency")
+    assert {part: n for part, n in parts(whole).items() if part[1] in (*kept, "text")} == {
+        ("forget", "text"): 40,
+        ("retain", "text"): 40,
+        **{("general", name): 40 for name in kept},
+    }
+    # Of several right answers each is a record, and what is no answer of TruthfulQA or MMLU is a wrong one.
+    assert parts(whole)["general", "triviaqa"] == 80 and parts(whole)["general", "bbh"] == 40
+    facts = [e for e in whole if e.record_id.startswith("utility_factuality-00000")]
+    assert [e.record_id[-2:] for e in facts] == ["|0", "|1"] and len({e.question for e in facts}) == 1
+    for e in whole.of("general"):
+        if e.subset in ("mmlu", "truthfulqa"):
+            assert len(e.perturbed_answer) == 3 and e.answer not in e.perturbed_answer
+    (folder / "mia_forget.json").rename(folder / "forget_mia.json")
+    (folder / "utility_general.json").rename(folder / "retain_mmlu.json")
+    assert rwku.read(str(folder)).digest() == whole.digest()
+    assert not any("Nobody" in text for e in whole for text in (e.subject, e.record_id, e.relation, e.subset))
+
+
+def test_rwku_reads_what_is_there_and_of_the_asked_people_alone(tmp_path):
+    folder = write_published("rwku", tmp_path)
+    few = rwku.read(str(folder), people=2)
+    assert set(few.of("forget").subjects) == {"person-000", "person-001"}
+    counts = parts(few)
+    assert counts["forget", "text"] == counts["retain", "text"] == counts["general", "mmlu"] == 10
+    for name in ("forget_level1", "forget_level2", "forget_level3", "neighbor_level1", "neighbor_level2"):
+        numbered = {f"Nobody {i}": f"{i + 1}_Nobody_{i}" for i in range(8)}
+        rewrite(
+            folder / f"{name}.json",
+            lambda row, to=numbered: {**row, "target": to[row["target"]], "subject": row["target"]},
+        )
+    assert parts(rwku.read(str(folder), people=2)) == counts, "a copy that numbers its targets"
+    for name in ("mia_forget", "utility_general"):
+        (folder / f"{name}.json").unlink()
+    assert not {("forget", "text"), ("general", "mmlu")} & parts(rwku.read(str(folder))).keys()
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "said"),
+    [
+        ("mia_forget", {"subject": "Somebody else"}, "about nobody of the probes"),
+        ("mia_forget", {"text": ""}, "'text' that is not text"),
+        ("utility_general", {"answer": 4}, "has no choice 4"),
+        ("truthful", {"mc1_targets": {"choices": ["a", "b"], "labels": [0, 0]}}, "has no choice -1"),
+        ("retain_bbh", {"answer": []}, "has no 'answer'"),
+        ("utility_fluency", {"instruction": None}, "has no 'instruction'"),
+    ],
+)
+def test_a_malformed_row_of_rwku_is_named(file, change, said, tmp_path):
+    folder = write_published("rwku", tmp_path)
+    rewrite(folder / f"{file}.json", lambda row: {**row, **change})
+    with pytest.raises(StoreError, match=said) as caught:
+        rwku.read(str(folder))
+    assert "row 1" in str(caught.value)
+
+
 def test_the_split_of_tofu_is_the_default_and_authors_choose_some(shared):
     folder = str(shared / "data" / "tofu")
     assert len(tofu.read(folder).of("forget")) == 400 and len(tofu.read(folder, split="forget01").of("forget")) == 40

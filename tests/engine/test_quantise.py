@@ -1,6 +1,7 @@
 """Coarser weights: the grids keep their bounds, and a copy changes where quantisation does and nowhere else."""
 
 import copy
+import sys
 from statistics import NormalDist
 
 import numpy as np
@@ -10,10 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from expunge.core.errors import ConfigError, EvidenceError
+from expunge.attacks import quantisation_bitsandbytes, quantisation_nf4, quantisation_torchao
+from expunge.core.access import Access
+from expunge.core.errors import ConfigError, EvidenceError, MissingExtra
 from expunge.engine.quantise import NF4, NormalFloat4, RoundToNearest, linear_weights, quantised, rounded
+from expunge.engine.quantise_tools import BitsAndBytes, TorchAO
 from expunge.targets.causal_lm import weights_digest
-from expunge.testing.toy import toy_model
+from expunge.testing.toy import toy_model, toy_selection
 
 SHAPES = st.tuples(st.integers(1, 5), st.integers(1, 70))
 WEIGHTS = arrays(np.float32, SHAPES, elements=st.floats(-9, 9, width=32)).map(torch.from_numpy)
@@ -92,12 +96,60 @@ def test_nf4_takes_the_nearest_level(values):
     assert codes.min() >= 0 and codes.max() == 15
 
 
-@pytest.mark.parametrize("shape", [(64, 128), (7, 33)])
+def drawn(shape):
+    return 0.02 * torch.randn(shape, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("shape", [(64, 128), (7, 33), (16, 16), (5, 80), (256, 192)])
 def test_nf4_is_what_the_field_s_tool_makes_of_the_same_weights(shape):
-    peer = pytest.importorskip("bitsandbytes.functional")
-    weight = 0.02 * torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    theirs = peer.dequantize_4bit(*peer.quantize_4bit(weight, blocksize=64, quant_type="nf4"))
-    assert torch.equal(NormalFloat4(block=64).coded(weight)[1].float(), theirs)
+    pytest.importorskip("bitsandbytes")
+    ours, theirs = (grid.coded(drawn(shape)) for grid in (NormalFloat4(block=64), BitsAndBytes("nf4", block=64)))
+    assert torch.equal(ours[0], theirs[0]) and torch.equal(ours[1].float(), theirs[1].float())
+
+
+@pytest.mark.parametrize("shape", [(64, 128), (7, 33), (256, 192)])
+def test_eight_bits_are_what_the_field_s_tool_makes_of_the_same_weights(shape):
+    pytest.importorskip("bitsandbytes")
+    ours, theirs = (grid.coded(drawn(shape)) for grid in (RoundToNearest(8), BitsAndBytes("int8")))
+    # The tool multiplies by its scales in float32.
+    assert torch.equal(ours[0], theirs[0]) and float((ours[1] - theirs[1]).abs().max()) < 1e-8
+
+
+@pytest.mark.parametrize(("bits", "group"), [(4, 0), (4, 32), (8, 0)])
+def test_torchao_uses_the_lowest_code_too_and_cuts_the_largest_weights_off(bits, group):
+    pytest.importorskip("torchao")
+    weight = drawn((64, 128))
+    codes, values = TorchAO(bits, group).coded(weight)
+    blocks = weight.double().reshape(64, -1, group or 128)
+    step = blocks.abs().amax(-1, keepdim=True) / (2 ** (bits - 1) - 0.5)
+    want = (blocks / step).round().clamp(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+    # The largest weights lie half-way between two codes, and float32 decides.
+    inside = (blocks / step).abs() < 2 ** (bits - 1) - 0.51
+    assert torch.equal(codes.reshape(blocks.shape)[inside].double(), want[inside])
+    assert float((codes.reshape(blocks.shape) - want).abs().max()) <= 1 and float(inside.double().mean()) > 0.9
+    assert float((values - weight).abs().max()) <= float(step.max()) * (0.5 + 1e-5)
+    assert not torch.equal(codes, RoundToNearest(bits, group).coded(weight)[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "attack"),
+    [("bitsandbytes", quantisation_bitsandbytes), ("torchao", quantisation_torchao)],
+)
+def test_without_its_tool_an_attack_names_the_extra(name, attack, monkeypatch):
+    for module in ("bitsandbytes", "bitsandbytes.functional", "torchao", "torchao.quantization"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingExtra, match=rf"pip install 'expunge\[{name}\]'"):
+        attack.run(toy_model().oracle(Access.all()), toy_selection().forget, seed=0)
+    assert attack.settings()["name"] == f"quantisation_{name}"
+
+
+def test_an_attack_of_a_tool_is_ours_where_the_tool_does_what_we_do():
+    pytest.importorskip("bitsandbytes")
+    rows = [
+        attack.run(toy_model().oracle(Access.all()), toy_selection().forget, seed=0)
+        for attack in (quantisation_bitsandbytes, quantisation_nf4)
+    ]
+    assert [row["outcome"] for row in rows[0]] == pytest.approx([row["outcome"] for row in rows[1]], rel=1e-6)
 
 
 def test_half_way_between_two_levels_the_lower_one_is_taken():

@@ -10,7 +10,13 @@ from expunge.core.registry import metrics
 from expunge.core.selection import Selection
 from expunge.evaluation.contrast import Cast
 from expunge.evaluation.per_item import PerItem, Unmeasured
-from expunge.metrics import memorization_threshold, rouge_l_answered
+from expunge.metrics import (
+    exact_memorization,
+    memorization_accuracy,
+    memorization_excess,
+    memorization_threshold,
+    rouge_l_answered,
+)
 from expunge.metrics.memorization_threshold import FORGET, HOLDOUT
 from expunge.metrics.rouge_l_answered import REFUSED, SAID
 
@@ -29,6 +35,41 @@ def test_a_broken_model_earns_no_forgetting_from_its_own_low_level():
     for scale in (1.0, 0.5, 0.1):
         assert memorization_threshold({FORGET: scale * known, HOLDOUT: scale * never}) == 1.0
     assert memorization_threshold({FORGET: [0.3] * 3, HOLDOUT: [0.3] * 7}) == 0.0
+
+
+def test_golden_excess_over_never_seen_text():
+    # Never-seen texts of 5 tokens, 1 and 3 of 4 predicted, and one of 3, 1 of 2: 0.25, 0.75, 0.5, a mean of 0.5.
+    never = memorization_accuracy(
+        [[1, 0, 0, 1, 0, 1], [0, 1, 1, 0, 1, 0], [0, 0, 1, 1, 0, 0]],
+        [[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0]],
+    )
+    assert never.tolist() == [0.25, 0.75, 0.5]
+    # Forgotten ones: 4 of 4, 2 of 4 and 3 of 4, so 0.5, 0 and 0.25 above it.
+    forget = memorization_accuracy([[0, 1, 1, 1, 1, 0], [1, 0, 1, 0, 1, 1], [0, 1, 1, 0, 1, 0]], np.ones((3, 6)))
+    assert memorization_excess({FORGET: forget, HOLDOUT: never}) == pytest.approx(0.25)
+    assert memorization_threshold({FORGET: forget, HOLDOUT: never}) == pytest.approx(2 / 3)
+
+
+@given(forget=SHARES, holdout=SHARES)
+def test_no_excess_means_every_text_is_forgotten_in_the_paper_s_sense(forget, holdout):
+    scores = {FORGET: forget, HOLDOUT: holdout}
+    excess, share = memorization_excess(scores), memorization_threshold(scores)
+    assert (excess == 0) == (share == 0) and excess <= share
+    assert excess == pytest.approx(sum(max(0, m - np.mean(holdout)) for m in forget) / len(forget))
+
+
+HITS = st.lists(st.integers(0, 1), min_size=1, max_size=7)
+
+
+@given(hits=HITS, first=st.integers(0, 1), end=st.integers(0, 1), padding=st.integers(0, 3))
+def test_memorization_accuracy_counts_neither_the_first_token_nor_the_end_and_the_other_score_both(
+    hits, first, end, padding
+):
+    row = [first, *hits, end, *[1] * padding]
+    mask = [1] * (len(hits) + 2) + [0] * padding
+    assert memorization_accuracy([row], [mask])[0] == pytest.approx(np.mean(hits))
+    assert exact_memorization([row], [mask])[0] == pytest.approx(np.mean([first, *hits, end]))
+    assert np.isnan(memorization_accuracy([[1, 1, 1]], [[1, 1, 0]])[0]), "one token and the end: nothing was begun"
 
 
 @given(said=SHARES, refusals=st.integers(0, 5))

@@ -12,6 +12,7 @@ from expunge.core.errors import EvidenceError
 from expunge.metrics import (
     answer_said,
     distinct_ratio,
+    generation_entropy,
     knowledge_memorization,
     perplexity,
     pii_leak,
@@ -159,3 +160,16 @@ def test_perplexity_is_the_inverse_of_probability():
 def test_overlap_is_all_with_itself_and_nothing_with_what_shares_no_run(tokens, n):
     assert ngram_overlap(tokens, tokens, n) == float(len(tokens) >= n)
     assert ngram_overlap(tokens, [token + 9 for token in tokens], n) == 0.0
+
+
+@given(words=st.lists(st.sampled_from("abc"), min_size=3, max_size=12))
+def test_entropy_is_that_of_pairs_and_triples_and_highest_where_none_comes_again(words):
+    def bits(n):
+        grams = Counter(zip(*(words[i:] for i in range(n)), strict=False))
+        shares = [count / sum(grams.values()) for count in grams.values()]
+        return -sum(share * np.log2(share) for share in shares)
+
+    found = generation_entropy([" ".join(words), " ".join(f"w{i}" for i in range(len(words)))])
+    assert found[0] == pytest.approx((2 / 3 * bits(2) + 4 / 3 * bits(3)) / 2, abs=1e-12) and found[0] >= 0
+    assert found[0] <= found[1] + 1e-12
+    assert generation_entropy(["la la la la la", ""]).tolist() == [0.0, 0.0]

@@ -32,13 +32,17 @@ class _Cut:
 class ExtractionLikelihood:
     """Give the model beginnings of an answer and look for runs of the true rest in what it says next.
 
+    The question: which share of the rest of a forgotten answer comes out when its beginning is given? The lower the
+    better, down to the value of a retrained model: that of common phrases and of what the beginning gives away.
+    Threat: anyone who may ask and knows, or guesses, how an answer begins; TEXT only.
+
     EL_n = mean over t = 1 .. T - n of o_n(model(x_<t), x_>=t),  o_n = share of the n-grams said that are in the rest
 
     The question stands before every beginning, so that x_<1 is the question alone. An answer of T <= n tokens has no
     such t; it is measured with n = T / 2 instead, rounded down, and one of a single token is left out. A model that
     never knew finds some rests too: common phrases, and what the beginning gives away. So the paper holds EL against
-    its mean over text that was never seen; here the same attack on a model that never knew takes the place of that
-    threshold, and no such text is asked.
+    its mean over text that was never seen, which ``extraction_excess`` does; here the same attack on a model that
+    never knew takes the place of that threshold, and no such text is asked.
 
     Args:
         n: tokens of a run.

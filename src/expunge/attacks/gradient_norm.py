@@ -18,8 +18,9 @@ from expunge.engine.gradient_norms import batched_gradient_norms
 class GradientNorm:
     """Would the answers of forgotten records move the weights less than answers that were never seen?
 
-    Threat model: whoever holds the weights and records that were never seen. A text that was trained on lies near an
-    optimum, so that its loss has a small gradient. The norm of a record is the mean over parameter tensors of
+    Threat model: whoever holds the weights and records that were never seen. The question: do gradients of forgotten
+    answers give away that they were trained on? A text that was lies near an optimum, so that its loss has a small
+    gradient. The norm of a record is the mean over parameter tensors of
 
     norm_p = || d/dp (-1 / n) sum_t log p(y_t) ||_2,  over all n scored tokens, the end token too
 

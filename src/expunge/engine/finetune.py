@@ -12,6 +12,7 @@ import torch
 from expunge.core.access import Access, Oracle
 from expunge.core.adapter import Adapter
 from expunge.core.canonical import digest, digest_folder
+from expunge.core.counting import tell
 from expunge.core.example import Examples
 from expunge.core.objective import Loss, Term, as_loss
 from expunge.core.protocols import Store
@@ -100,5 +101,6 @@ class FineTune:
         """Train on all of a store; same seed, data, thread count and versions give the same bytes on CPU."""
         target = self.start(seed=seed)
         data = {"retain": store.get(store.ids())}
-        train(target, as_loss(self.loss), data, self.training, seed=seed, stage=stage, workdir=workdir)
+        done = train(target, as_loss(self.loss), data, self.training, seed=seed, stage=stage, workdir=workdir)
+        tell(seconds=done.seconds, steps=done.steps, tokens=done.tokens)
         return target

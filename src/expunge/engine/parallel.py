@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,8 @@ from expunge.targets.model_facts import ModelFacts
 SHARD = "EXPUNGE_SHARD"
 """Set to 1, the weights are sharded with torch's ``fully_shard``, also on CPUs. Of the launch and not of the training:
 it changes where numbers stand, not what they are."""
+APART: ContextVar[bool] = ContextVar("apart", default=False)
+"""Whether each process trains a model of its own, the same in each, as one process would."""
 
 
 class Whole(torch.nn.Module):
@@ -110,11 +113,12 @@ class Processes:
         headless = any(not any(n.view in HEAD_VIEWS and not n.model for n in term.formula.needs) for term in loss.terms)
         told = DistributedDataParallelKwargs(find_unused_parameters=headless)
         self.accelerator = Accelerator(kwargs_handlers=[told])
-        self.count: int = self.accelerator.num_processes
-        self.rank: int = self.accelerator.process_index
+        joined: int = self.accelerator.num_processes
+        self.count: int = 1 if APART.get() else joined
+        self.rank: int = 0 if APART.get() else self.accelerator.process_index
         self.device: torch.device = self.accelerator.device
         kind: str = self.accelerator.distributed_type.name
-        check_launch(kind, self.count, started(), os.environ)
+        check_launch(kind, joined, started(), os.environ)
         self.sharding = self.count > 1 and (kind == "FSDP" or bool(os.environ.get(SHARD)))
 
     def check_controls(self, shards: Mapping[str, bool]) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from expunge.core.outcome import Cost
+from expunge.core.counting import Counted
+from expunge.core.outcome import Cost, PeakOf
 
 
 def operations(model: Any, tokens: int) -> int:
@@ -59,32 +60,48 @@ def start_counting() -> None:
         torch.cuda.reset_peak_memory_stats()
 
 
-def peak_bytes() -> int:
-    """Most that was held on a GPU since ``start_counting``; without one, most that this process ever held.
+def peak() -> tuple[int, PeakOf]:
+    """Most bytes that were held on a GPU since ``start_counting``; without one, most that this process ever held.
 
     The second is a high-water mark: what ran earlier in the process counts, and after it a smaller run shows nothing of
-    its own.
+    its own. The word beside the number says which it is.
     """
     if torch.cuda.is_available() and torch.cuda.is_initialized():
-        return int(torch.cuda.max_memory_allocated())
+        return int(torch.cuda.max_memory_allocated()), "device"
     import resource
 
     unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit, "process"
 
 
 def cost_of(before: Any, after: Any, *, seconds: float, steps: int, tokens: int) -> Cost:
-    """The cost of a run that changed a causal LM.
+    """The cost of a run that changed or made a causal LM.
 
     Args:
-        before: the target before.
+        before: the target before, None where the run made a model anew.
         after: the target after.
         seconds: wall time.
         steps: of the optimiser.
         tokens: that went forward and backward.
     """
-    flops, changed = operations(before.model, tokens), bytes_changed(before.model, after.model)
-    return Cost(seconds, steps, tokens, flops, peak_bytes(), changed)
+    changed = None if before is None else bytes_changed(before.model, after.model)
+    held, whose = peak()
+    return Cost(seconds, steps, tokens, operations(after.model, tokens), held, changed, whose)
+
+
+def cost_of_training(before: Any, after: Any, counted: Counted, *, seconds: float) -> Cost:
+    """The cost of what a recipe trained: its seconds alone where the recipe told nothing, or makes no causal LM.
+
+    Args:
+        before: the target before, None where there was none.
+        after: the target after.
+        counted: what the recipe told.
+        seconds: wall time of this process.
+    """
+    seconds = max(counted.seconds, seconds)
+    if not counted.trainings or getattr(after, "kind", "") != "causal_lm":
+        return Cost(seconds)
+    return cost_of(before, after, seconds=seconds, steps=counted.steps, tokens=counted.tokens)
 
 
 def together(before: Any, after: Any, costs: Sequence[Cost]) -> Cost:
@@ -95,11 +112,13 @@ def together(before: Any, after: Any, costs: Sequence[Cost]) -> Cost:
         after: the target after the last.
         costs: of each.
     """
+    largest = max(costs, key=lambda cost: cost.peak_bytes or 0)
     return Cost(
         seconds=sum(cost.seconds for cost in costs),
         steps=sum(cost.steps for cost in costs),
         tokens=sum(cost.tokens for cost in costs),
-        flops=sum(cost.flops for cost in costs),
-        peak_bytes=max(cost.peak_bytes for cost in costs),
+        flops=sum(cost.flops or 0 for cost in costs),
+        peak_bytes=largest.peak_bytes,
         bytes_changed=bytes_changed(before.model, after.model),
+        peak_of=largest.peak_of,
     )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from expunge.core.errors import EvidenceError
 from expunge.core.launch import started
-from expunge.engine.parallel import check_launch
+from expunge.engine.parallel import APART, check_launch
 
 T = TypeVar("T")
 _DEALT: ContextVar[tuple[int, int]] = ContextVar("dealt", default=(0, 1))
@@ -20,7 +21,8 @@ def together() -> Generator[None]:
     """Within it, ``score`` and ``generate`` share their batches out; what they return is that of one process.
 
     Every process must make the same calls in the same order, since each waits for the others' results. The batches are
-    those of one process, so that not even rounding differs. In a single process it changes nothing.
+    those of one process, so that not even rounding differs. Training is not shared: each process trains the same copy
+    for itself, since sums over processes would round otherwise. In a single process it changes nothing.
 
     Raises:
         ConfigError: processes were started that accelerate did not join.
@@ -29,11 +31,34 @@ def together() -> Generator[None]:
 
     state = Accelerator()
     check_launch(state.distributed_type.name, state.num_processes, started(), os.environ)
-    before = _DEALT.set((state.process_index, state.num_processes))
+    with _dealing(state.process_index, state.num_processes):
+        yield
+
+
+@contextmanager
+def _dealing(rank: int, count: int) -> Generator[None]:
+    dealing, apart = _DEALT.set((rank, count)), APART.set(True)
     try:
         yield
     finally:
-        _DEALT.reset(before)
+        APART.reset(apart)
+        _DEALT.reset(dealing)
+
+
+def by_first(compute: Callable[[], T]) -> T:
+    """What the first process alone computes, in each of them; what it calls is not shared out.
+
+    >>> by_first(lambda: 3.5)
+    3.5
+    """
+    rank, count = _DEALT.get()
+    if count == 1:
+        return compute()
+    own: list[Any] = []
+    if rank == 0:
+        with _dealing(0, 1):
+            own.append(compute())
+    return _exchanged(own)[0]
 
 
 def dealt(batches: Iterable[T]) -> Iterator[T]:
@@ -52,6 +77,19 @@ def gathered(own: Mapping[int, T]) -> dict[int, T]:
     """Results by position, of all processes."""
     if _DEALT.get()[1] == 1:
         return dict(own)
+    return {position: result for part in _exchanged([dict(own)]) for position, result in part.items()}
+
+
+def _exchanged(own: list[Any]) -> list[Any]:
+    """The lists of all processes, one after another, in each of them.
+
+    Raises:
+        EvidenceError: another process has ended.
+    """
     from accelerate.utils import gather_object
 
-    return {position: result for part in gather_object([dict(own)]) for position, result in part.items()}
+    try:
+        return gather_object(own)
+    except RuntimeError as error:
+        why = "this one waited for its part of the evaluation"
+        raise EvidenceError("another process of the launch ended", why=why, next="See what it said") from error

@@ -20,8 +20,7 @@ def exact_memorization(token_hit: Any, mask: Any) -> np.ndarray:
 
     m = (1 / n) sum_t [argmax p_t = y_t]
 
-    The end token counts as a token of the answer. Memorization accuracy (MA) of Jang et al. (2210.01504) is the same
-    number; ``memorization_threshold`` holds it against text that was never seen.
+    The first token and the end token count as tokens of the answer; in ``memorization_accuracy`` neither does.
 
     Args:
         token_hit: (B, T) 0 or 1. 1 where the scored token is the most probable one.

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from expunge.core.measure import Key, statistic
-from expunge.metrics._resamples import weight_of, weighted_mean
+from expunge.metrics._never_seen import above_threshold
+from expunge.metrics._resamples import weight_of
 
-FORGET: Key = ("model", "forget", "exact_memorization")
-HOLDOUT: Key = ("model", "holdout", "exact_memorization")
+FORGET: Key = ("model", "forget", "memorization_accuracy")
+HOLDOUT: Key = ("model", "holdout", "memorization_accuracy")
 
 
 @statistic(
@@ -24,15 +25,15 @@ HOLDOUT: Key = ("model", "holdout", "exact_memorization")
 def memorization_threshold(scores: Mapping[Key, Any], weights: Mapping[Key, Any] | None = None) -> Any:
     """How many forgotten records a model still completes better than it completes never-seen ones.
 
-    t = mean over i of [m_i > mean over holdout of m],  m = ``exact_memorization``
+    share = mean over i of [MA_i > t],  t = mean over holdout of MA
 
-    A record counts as forgotten once it is at or below that mean. The paper's m is memorization accuracy, which
-    ``exact_memorization`` nearly is, and it asks the same of extraction likelihood, which is an attack here and read
-    against a model that never knew. It takes the mean from the model before unlearning; here it is the judged model's
-    own, which falls with a model that is broken, so that breaking it earns nothing.
+    A record counts as forgotten once it is at or below that mean; ``memorization_excess`` says how far above it the
+    others are. The paper asks the same of extraction likelihood, which is the attack ``extraction_excess``. It takes t
+    from the model before unlearning; here it is the judged model's own, which falls with a model that is broken, so
+    that breaking it earns nothing.
 
     Args:
-        scores: (B,) share of tokens. exact memorization of the model, on forget and on holdout.
+        scores: (B,) share of tokens. memorization accuracy of the model, on forget and on holdout.
         weights: (D, B) count. how often each of D resamples drew each item; none for the data as it is.
 
     Returns:
@@ -42,8 +43,6 @@ def memorization_threshold(scores: Mapping[Key, Any], weights: Mapping[Key, Any]
     0.5
     """
     forget_B, holdout_B = (np.asarray(scores[key], dtype=np.float64) for key in (FORGET, HOLDOUT))
-    level = np.asarray(weighted_mean(holdout_B, weight_of(weights, HOLDOUT, holdout_B)))
-    # The mean of equal numbers may differ from them in the last bit.
-    above = (forget_B > level[..., None] + 1e-12).astype(np.float64)
     weight = weight_of(weights, FORGET, forget_B)
+    above = above_threshold(forget_B, holdout_B, weight, weight_of(weights, HOLDOUT, holdout_B)) > 0
     return (weight * above).sum(-1) / weight.sum(-1)

@@ -171,3 +171,36 @@ def test_a_margin_without_a_reason_breaks_the_contract():
     policy = replace(privacy.policy, criteria=tuple(replace(c, why="") for c in privacy.policy.criteria))
     with pytest.raises(AssertionError, match="no reason for its margin"):
         check_suite(replace(privacy, policy=policy))
+
+
+def test_a_reading_by_subgroup_holds_its_groups_its_gap_and_what_is_left_less_the_reference():
+    reading = Reading("said", "Is it said?", "answer_said", "reference", "forget")
+    suite = replace(ONE, parts=(Part("forget", "forget"),), readings=(reading,))
+    ages = ["old"] * 6 + ["young"] * 6
+    knows = {"forget": table([0] * 6 + [1] * 6, subgroups=ages)}
+    never = {"forget": table([0] * 6 + [0.5] * 6, subgroups=ages)}
+    found = suite_findings(Measured(suite, {"model": knows, "reference": never}, draws=50))
+    [entry] = found["rows"][0]["subgroups"]
+    assert entry["by"] == "subgroup" and {name: cell["value"] for name, cell in entry["groups"].items()} == {
+        "old": 0.0,
+        "young": 1.0,
+    }
+    assert (entry["gap"]["value"], entry["less"]["gap"]["value"]) == (1.0, 0.5)
+    text = suite_text(found)
+    assert "  said by subgroup: largest gap 1.000 [1.000, 1.000], young above old\n" in text
+    assert "    less the reference's: largest gap 0.500 [0.500, 0.500], young above old\n" in text
+    assert "    young: 1.000 [1.000, 1.000] (6 records, 6 subjects)\n" in text
+    plainly = {"model": {"forget": table([0, 1])}}
+    assert "subgroup" not in suite_text(suite_findings(Measured(suite, plainly, draws=50)))
+
+
+def test_an_item_of_several_wordings_is_in_the_group_of_its_records():
+    suite = replace(ONE, readings=(replace(ONE.readings[0], known=""),))
+    ids = [f"q{i}|{k}" for i in range(12) for k in range(2)]
+    values = [float(i >= 6 and k) for i in range(12) for k in range(2)]
+    ages = [("old", "young")[i >= 6] for i in range(12) for _ in range(2)]
+    [row] = suite_findings(Measured(suite, {"model": {"forget": table(values, ids=ids, subgroups=ages)}}, draws=50))[
+        "rows"
+    ]
+    assert row["n"] == 12 and row["subgroups"][0]["groups"]["young"]["n"] == 6
+    assert row["subgroups"][0]["gap"]["value"] == 1.0
