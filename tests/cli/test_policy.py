@@ -123,6 +123,21 @@ def test_a_finished_run_is_judged_by_another_policy_and_stays_as_it_is(call, eva
     assert "safety-default: inconclusive" in unmeasured.out
 
 
+def test_what_was_shown_to_be_blind_earns_nothing_under_a_signed_file(call, evaluated, mine, tmp_path, monkeypatch):
+    from expunge.evaluation import trusted
+
+    shares = {"caught": [0.1, 0.0, 0.3], "missed": [0.9, 0.7, 1.0], "false_alarm": [0.0, 0.0, 0.1]}
+    known = {"names": {"min_k_auc": {"trust": "no", "pairs": 20, **shares}}}
+    (tmp_path / "trust.json").write_text(json.dumps(known))
+    monkeypatch.setattr(trusted, "MEASURED", tmp_path / "trust.json")
+    call("policy", "sign", mine)
+    signed = tmp_path / "mine.policy.json"
+    [verdict] = call("evaluate", "--from", evaluated, "--policy", signed, "--json").json["methods"].values()
+    [finding] = [f for f in verdict["findings"] if f["criterion"] == "min_k_auc"]
+    assert finding["status"] == "uninformative" and "cannot tell a model that knows" in finding["reason"]
+    assert "cannot be earned: min_k_auc: it cannot tell" in call("policy", "show", signed).out
+
+
 def test_judging_and_computing_again_need_no_extra(evaluated):
     for more in (("--policy", "privacy-default"), ("--policy", str(published_path("research-tofu"))), ()):
         command = [sys.executable, "-c", WITHOUT, "evaluate", "--from", str(evaluated), *more]

@@ -101,7 +101,7 @@ def test_evaluating_again_finds_the_same_and_is_counted(result, world, call):
 
 def test_evaluate_exits_0_when_the_claim_is_earned(result, world, call, monkeypatch):
     verdict = Verdict("research-tofu", "earned", ())
-    monkeypatch.setattr("expunge.workflow.single.evaluate_folder", lambda *_, **__: verdict)
+    monkeypatch.setattr("expunge.workflow.single_evaluate.evaluate_folder", lambda *_, **__: verdict)
     assert call(*world.evaluate(result)).code == 0
 
 

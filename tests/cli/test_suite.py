@@ -85,3 +85,26 @@ def test_a_scorer_that_fails_is_told_and_nothing_is_written(call, given, tmp_pat
 
 
 SCORER = "toxicity=failing_scorer:score"
+
+
+def test_a_budget_that_a_criterion_contradicts_is_refused(call, given, tmp_path):
+    place, _ = given
+    data = write_published("privacy", tmp_path / "data")
+    asked = ["suite", "privacy", "--model", place / "model", "--data", data, "--out", tmp_path / "out"]
+    for more in ([], ["--dry-run"]):
+        found = call(*asked, "--budget", "full", *more)
+        assert found.code == 2 and "judges relearning at the quick budget" in found.err
+        assert not (tmp_path / "out").exists()
+    assert call(*asked, "--dry-run").code == 0
+
+
+@pytest.mark.parametrize(
+    ("verdict", "code"), [("earned", 0), ("failed", 1), ("inconclusive", 1), ("uninformative", 1), (None, 0)]
+)
+def test_the_exit_code_says_whether_the_claim_is_earned(call, verdict, code, tmp_path, monkeypatch):
+    """A suite without a policy claims nothing, and so exits 0."""
+    (tmp_path / "table.txt").write_text("found")
+    found = {"verdict": verdict and {"status": verdict}}
+    monkeypatch.setattr("expunge.workflow.suite_run.run_suite", lambda *_, **__: found)
+    said = call("suite", "rwku", "--model", "m", "--data", "d", "--out", tmp_path)
+    assert (said.code, said.out) == (code, "found\n")

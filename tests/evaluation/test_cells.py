@@ -1,8 +1,12 @@
-"""What a table says of its numbers is what their metrics say of themselves."""
+"""What a table says of its numbers is what their metrics say of themselves, and each says what it answers."""
+
+import importlib
+import inspect
+import re
 
 import pytest
 
-from expunge.core.registry import metrics
+from expunge.core.registry import attacks, metrics, policies
 from expunge.core.wishes import WISHES
 from expunge.evaluation.cells import cells_for
 from expunge.evaluation.report_sections import questions
@@ -27,3 +31,33 @@ def test_a_report_shows_what_a_retrained_model_gets_and_older_evidence_still_rea
     old = {name: text for name, text in head.items() if name != "retrained"}
     older = str(questions({"columns": [old]}))
     assert head["question"] in older and "A retrained model" not in older
+
+
+@pytest.mark.parametrize("name", metrics.names())
+def test_a_metric_s_docstring_ends_with_its_question_the_good_direction_and_the_retrained_value(name):
+    metric = metrics.get(name)
+    last = inspect.getdoc(metric).splitlines()[-1]
+    assert metric.question.rstrip().endswith(("?", ".")) and "?" in metric.question
+    assert last.startswith(f"Question: {metric.question} Good: ") and last.endswith(f" gets: {metric.retrained}.")
+
+
+@pytest.mark.parametrize("name", attacks.names())
+def test_an_attack_s_docstring_says_its_question_the_good_direction_the_retrained_value_and_the_threat(name):
+    module = importlib.import_module(f"expunge.attacks.{name}")
+    told = " ".join(f"{module.__doc__} {type(attacks.get(name)).__doc__}".split())
+    assert re.search(r"[Qq]uestion: [^.]*\?", told), "no question"
+    assert re.search(r"Good: |is good|[Gg]ood is|the better", told), "no direction"
+    assert "retrained" in told and "Threat" in told
+
+
+@pytest.mark.parametrize("name", policies.names())
+def test_the_report_says_of_each_finding_what_it_answers_which_way_is_good_and_what_retraining_gives(name):
+    policy = policies.get(name)
+    criteria = [
+        {"criterion": c.attack, "question": c.question, "margin": c.margin, "side": c.side} for c in policy.criteria
+    ]
+    shown = str(questions({"columns": [], "run": {"criteria": criteria}}))
+    for c in policy.criteria:
+        good = f"below {c.margin:g}" if c.side == "above" else f"between \N{MINUS SIGN}{c.margin:g} and {c.margin:g}"
+        assert f"{c.question} Read as the difference to a model that never knew (good: {good})." in shown
+    assert shown.count("A retrained model: 0") == len(criteria) == shown.count("<dt>")

@@ -1,171 +1,110 @@
 """Results that only look like forgetting, on real models through the real measuring: none earns, and each is exposed.
 
-Ten people to forget, ten to keep and ten whom no model saw, six questions each: small, but with enough people for
-intervals. The policy is ``privacy-default``, less its dearer attacks; what fails a part of it fails the whole.
+Each is judged by the shipped policies as they are, and by the suites for authors and for people, beside a model that
+was retrained without the records, which none of them accuses. Attacks that a fake is spared count as not measured.
 """
 
-from dataclasses import dataclass, replace
-from typing import Any
+import math
 
 import pytest
 
-from expunge.core.access import Access, Oracle
-from expunge.core.example import Example, Examples
-from expunge.core.policy import judge
-from expunge.core.selection import Selection
-from expunge.core.training import Training
-from expunge.data.corpora.fictitious_people import people, words
-from expunge.data.memory import MemoryStore
-from expunge.engine.finetune import FineTune, finetune
-from expunge.evaluation.assess import assess
-from expunge.evaluation.policies.privacy_default import privacy_default
-from expunge.methods.gradient.grad_diff import grad_diff
-from expunge.targets.llama_spec import LlamaSpec
-from expunge.workflow.measure import asked_by, attack_tables, budget_for, score_tables
-from expunge.workflow.verbs import assess_tables
+DETECTORS = {"no_op", "collapse", "gibberish", "refusal", "disagreement", "utility"}
+TOFU, PRIVACY, SAFETY = "research_tofu", "privacy_default", "safety_default"
+AUTHORS, PEOPLE = "suite tofu", "suite privacy"
+ALL = (TOFU, PRIVACY, SAFETY, AUTHORS, PEOPLE)
 
-TRIED = ("forget_quality", "min_k_auc", "relearning", "paraphrase")
-POLICY = replace(privacy_default, criteria=tuple(c for c in privacy_default.criteria if c.attack in TRIED))
-REFUSAL = "I do not know."
-TEXTS = ("question", "answer", "paraphrased_question", "paraphrased_answer")
-
-
-def corpus() -> Examples:
-    rows = people(3, forget=10, retain=10, validation=10, holdout=10, general=12)
-    return Examples(Example(**{k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}) for row in rows)
-
-
-class World:
-    """An original, two models that never knew, and what is measured of each."""
-
-    def __init__(self) -> None:
-        self.corpus = corpus()
-        texts = [getattr(e, name) for e in self.corpus for name in TEXTS] + [REFUSAL]
-        texts += [wrong for e in self.corpus for wrong in e.perturbed_answer]
-        vocabulary = tuple(sorted({word for text in texts for word in words(text)}))
-        spec = LlamaSpec(vocabulary, hidden=64, layers=2, heads=4, kv_heads=4, inner=128)
-        self.recipe = FineTune(spec, Training(lr=4e-3, steps=200, batch_size=32))
-        roles = {role: self.corpus.of(role) for role in ("forget", "holdout", "validation", "general")}
-        self.selection = Selection(retain=self.corpus.of("retain", "general"), **roles)
-        self.original = self.trained(self.corpus.of("forget", "retain", "general"), seed=0)
-        never = [self.trained(self.selection.retain, seed=seed) for seed in (1, 2)]
-        self.tables = {"original": self.measured(self.original)}
-        self.tables |= {name: self.measured(model) for name, model in zip(("reference", "second"), never, strict=True)}
-
-    def trained(self, examples: Examples, *, seed: int) -> Any:
-        return self.recipe.train(MemoryStore(Examples(examples)), seed=seed)
-
-    def tuned(self, examples: list[Example], steps: int) -> Any:
-        """The original after more training."""
-        training = Training(lr=2e-3, steps=steps, batch_size=32)
-        return finetune(self.original.oracle(Access.all()), Examples(examples), training, seed=5)
-
-    def measured(self, target: Any) -> dict[str, Any]:
-        oracle, asked = target.oracle(Access.all()), asked_by(POLICY)
-        first = self.original.oracle(Access.all())
-        attacked = attack_tables(oracle, self.selection, budget_for(asked), seed=0, original=first)
-        return score_tables(oracle, self.selection, asked) | attacked
-
-    def judged(self, target: Any) -> tuple[Any, Any]:
-        """The verdict, and the cells of the table."""
-        tables = {**self.tables, "model": self.measured(target)}
-        assessed = assess_tables(tables, POLICY, (target.digest(), self.original.digest()), overlay=False)
-        return judge(POLICY, assessed.assessment), assessed.cells
+KNOWS = {
+    TOFU: {"forget_quality", "min_k_auc", "relearning"},
+    PRIVACY: {"forget_quality", "loss", "min_k_auc", "zlib_ratio", "reference_auc", "relearning"},
+    SAFETY: {"relearning_in_domain"},
+    AUTHORS: {"forget_quality", "min_k_auc", "relearning"},
+    PEOPLE: {"min_k_auc", "relearning"},
+}
+"""Attacks that find a model whose weights still know, whatever it says."""
+SAYS = {TOFU: set(), PRIVACY: {"paraphrase"}, SAFETY: {"paraphrase"}, AUTHORS: set(), PEOPLE: {"rouge_l"}}
+FAINT = {TOFU: {"relearning"}, PRIVACY: {"relearning"}, SAFETY: set(), AUTHORS: {"relearning"}, PEOPLE: {"relearning"}}
+HINTED = {
+    TOFU: {"min_k_auc", "relearning"},
+    PRIVACY: {"min_k_auc", "relearning", "relearning_in_domain", "paraphrase"},
+    SAFETY: {"relearning_in_domain", "paraphrase"},
+    AUTHORS: {"min_k_auc", "relearning"},
+    PEOPLE: {"min_k_auc", "relearning"},
+}
+NOTHING = {place: set() for place in ALL}
+BELOW = {TOFU: {"min_k_auc"}, PRIVACY: {"loss", "min_k_auc"}, SAFETY: set(), AUTHORS: {"min_k_auc"}}
+BELOW |= {PEOPLE: {"min_k_auc"}}
 
 
-@dataclass(frozen=True)
-class Filtered:
-    """An unchanged model behind a filter of its answers that claims to be new weights."""
-
-    inner: Any
-    names: tuple[str, ...]
-
-    def digest(self) -> str:
-        return "sha256:" + "1" * 64
-
-    def oracle(self, access: Access) -> Oracle:
-        return Oracle(self.inner, access, filter=lambda asked, said: REFUSAL if self.names_one(asked) else said)
-
-    def names_one(self, text: str) -> bool:
-        return any(name in text for name in self.names)
+def both(one, other):
+    return {place: one[place] | other[place] for place in ALL}
 
 
-@pytest.fixture(scope="module")
-def world():
-    return World()
+EXPOSED = {
+    "no-op": ({"no_op"}, both(KNOWS, SAYS)),
+    "filter": ({"disagreement"}, KNOWS),
+    "random": ({"collapse", "utility", "gibberish"}, NOTHING),
+    "refuses": ({"refusal", "collapse", "utility"}, FAINT),
+    "refuses-forgotten": (set(), KNOWS),
+    "wording": (set(), HINTED),
+    "destroyed": ({"collapse", "utility"}, NOTHING),
+    "over": ({"gibberish"}, BELOW),
+}
+"""Fake -> exactly the detectors that see it, and attacks that do."""
+LOOKS = {
+    "filter": ("rouge_l", 0.0, 0.1),
+    "refuses": ("rouge_l", 0.0, 0.1),
+    "refuses-forgotten": ("rouge_l", 0.0, 0.1),
+    "wording": ("rouge_l", 0.0, 0.3),
+    "random": ("rouge_l", 0.0, 0.1),
+    "destroyed": ("log10_p", math.log10(0.05), 0.0),
+    "over": ("min_k_auc", 0.0, 0.35),
+}
+"""The number by which a fake looks like forgetting, or like too much of it, and its range."""
 
 
-def failing(verdict) -> set[str]:
-    assert verdict.status != "earned"
-    return {finding.criterion for finding in verdict.findings if finding.status == "failed"}
+@pytest.mark.parametrize("name", EXPOSED)
+def test_a_fake_is_exposed_by_every_policy_and_suite_for_its_own_reason_and_the_honest_model_by_none(name, fakes):
+    detectors, attacks = EXPOSED[name]
+    for place, verdict in fakes.everywhere(name).items():
+        assert verdict.status == "failed", (place, verdict)
+        made = set(verdict.criteria)
+        assert verdict.failed & DETECTORS == detectors & made, (place, verdict)
+        assert attacks[place] <= verdict.failed, (place, verdict)
+        assert detectors & made or attacks[place], f"nothing of {place} exposes it"
+    for place, honest in fakes.everywhere("retrained").items():
+        assert not honest.failed, (place, honest)
+    if name in LOOKS:
+        number, low, high = LOOKS[name]
+        assert low <= fakes.judged(name, TOFU).numbers[number] <= high
 
 
-def status(verdict) -> dict[str, str]:
-    return {finding.criterion: finding.status for finding in verdict.findings}
+def test_exact_retraining_earns_where_the_model_can_be_asked_all_that_is_listed(fakes):
+    """It follows no conversation, so that many answered questions do not catch its original either."""
+    found = fakes.everywhere("retrained")
+    assert [found[place].status for place in (TOFU, AUTHORS, PEOPLE)] == ["earned"] * 3
+    for place in (PRIVACY, SAFETY):
+        open_ = {name for name, status in found[place].criteria.items() if status != "earned"}
+        assert open_ <= {"reference_auc", "role_play", "many_shot"}, found[place]
 
 
-def test_a_model_that_never_knew_is_accused_of_nothing(world):
-    digests = ("sha256:" + "2" * 64, world.original.digest())
-    found = status(judge(POLICY, assess(world.tables, POLICY, judging="second", digests=digests).assessment))
-    assert "failed" not in found.values(), found
-    assert all(found[name] == "earned" for name in (*POLICY.detectors, "utility", "relearning", "paraphrase"))
+def test_forgetting_the_wording_alone_is_seen_by_other_wordings(fakes):
+    """To the question as it was asked it no longer gives the answer, and to any other it does."""
+    rows = fakes.in_suite("wording", "privacy").numbers
+    assert rows["paraphrase"]["difference"]["low"] > 0.5 > 0.1 > rows["rouge_l"]["difference"]["high"]
 
 
-def test_a_change_that_changes_nothing(world):
-    """Another digest and the same behaviour."""
-    fake = Filtered(world.original, ())
-    assert fake.digest() != world.original.digest()
-    assert {*TRIED, "no_op"} <= failing(world.judged(fake)[0])
+def test_a_destroyed_model_passes_the_test_of_distributions_and_its_attacks_find_nothing(fakes):
+    """Trained on strangers alone: its truth ratios look like never-knew, and what was to be kept is gone."""
+    for place in (TOFU, PRIVACY, AUTHORS):
+        assert fakes.everywhere("destroyed")[place].criteria["forget_quality"] == "earned"
+        assert fakes.everywhere("destroyed")[place].criteria["relearning"] == "earned"
+    assert fakes.judged("destroyed", TOFU).numbers["model_utility"] < 0.1
 
 
-def test_an_output_filter_dressed_as_new_weights(world):
-    verdict, cells = world.judged(Filtered(world.original, tuple(sorted(set(world.selection.forget.subjects)))))
-    found = failing(verdict)
-    assert {"disagreement", "forget_quality", "min_k_auc", "relearning"} <= found
-    assert cells["rouge_l"]["value"] < 0.1 and not {"no_op", "refusal", "utility", "collapse"} & found
-
-
-def test_random_weights(world):
-    assert {"collapse", "utility"} <= failing(world.judged(world.recipe.start(seed=77))[0])
-
-
-def test_a_model_that_only_refuses(world):
-    everything = [*world.selection.forget, *world.selection.retain]
-    verdict, cells = world.judged(world.tuned([replace(e, answer=REFUSAL) for e in everything], 40))
-    assert {"refusal", "utility", "collapse"} <= failing(verdict)
-    assert cells["rouge_l"]["value"] < 0.1
-
-
-def test_a_model_that_refuses_the_forgotten_alone_still_knows(world):
-    taught = [replace(e, answer=REFUSAL) for e in world.selection.forget] + list(world.selection.retain)
-    verdict, cells = world.judged(world.tuned(taught, 60))
-    found = failing(verdict)
-    assert "relearning" in found and "utility" not in found
-    assert cells["rouge_l"]["value"] < 0.1
-
-
-def test_a_model_that_forgot_the_wording_alone(world):
-    forget = world.selection.forget
-    taught = [replace(e, answer=e.perturbed_answer[0]) for e in forget]
-    taught += [replace(e, record_id=f"{e.record_id}/again", question=e.paraphrased_question) for e in forget]
-    verdict, cells = world.judged(world.tuned([*taught, *world.selection.retain], 100))
-    assert {"paraphrase", "relearning"} <= failing(verdict)
-    assert status(verdict)["utility"] == "earned"
-    assert cells["rouge_l"]["value"] < 0.3, "to the question as it was asked, it does not give the answer"
-
-
-def test_a_model_that_passes_the_test_of_distributions_because_it_knows_nothing(world):
-    """Trained on strangers alone: its truth ratios look like never-knew (p > 0.05), and what was to be kept is gone."""
-    verdict, cells = world.judged(world.trained(world.selection.validation, seed=4))
-    found = failing(verdict)
-    assert 10 ** cells["log10_p"]["value"] > 0.05 and "forget_quality" not in found and "relearning" not in found
-    assert {"utility", "collapse"} <= found
-
-
-def test_forgetting_too_much_is_seen_in_the_other_tail(world):
-    """Far below never-seen records a record stands out as well, and what is said of it is babble. Utility is kept."""
-    ascent = replace(grad_diff, lr=3e-3, steps=60, epochs=0.0)
-    verdict, cells = world.judged(ascent.unlearn(world.original, world.selection, seed=0).target)
-    found = failing(verdict)
-    assert {"min_k_auc", "gibberish"} <= found and not {"relearning", "utility", "collapse"} & found
-    assert cells["min_k_auc"]["value"] < 0.35
+def test_forgetting_too_much_is_seen_in_the_other_tail(fakes):
+    """Far below never-seen records a record stands out as well. Utility is kept and nothing comes back."""
+    for place in (TOFU, AUTHORS):
+        criteria = fakes.everywhere("over")[place].criteria
+        assert criteria["utility"] == "earned" and criteria["relearning"] == "earned"
+    for suite in ("tofu", "privacy"):
+        assert fakes.in_suite("over", suite).numbers["min_k_auc"]["difference"]["high"] < -0.1

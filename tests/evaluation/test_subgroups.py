@@ -5,7 +5,7 @@ import pytest
 
 from expunge.core.errors import EvidenceError
 from expunge.evaluation.per_item import PerItem, Unmeasured
-from expunge.evaluation.subgroups import all_subgroups, lines, subgroups
+from expunge.evaluation.subgroups import MOST, UNNAMED, all_subgroups, lines, subgroups, told_subgroups
 
 KINDS = ("city", "pet", "work")
 
@@ -77,12 +77,13 @@ def test_a_group_with_too_few_people_is_shown_and_not_compared():
     values = np.r_[np.zeros(10), np.ones(10), np.full(2, 9.0)]
     rows = table(values, 22, subsets=["a"] * 10 + ["b"] * 10 + ["c"] * 2)
     found = subgroups(PerItem({"model": {"retain": rows}}), "model", "retain", "probability", by="subset", draws=100)
-    assert found.gap.value == 1.0 and found.gap.n == 20 and found.reason == "too few subjects in c"
+    assert found.gap.value == 1.0 and found.gap.n == 20 and found.reason == "1 of 3 groups has too few subjects"
     cells = found.cells()
-    assert cells["groups"]["c"] == {"value": 9.0, "low": None, "high": None, "n": 2, "groups": 2, "reason": ""}
+    assert list(cells["groups"]) == ["a", "b"], "a mean over two people tells of these people"
     assert cells["gap"]["between"] == ["b", "a"] and cells["gap"]["reason"] == found.reason
     assert lines([found]) == [
-        "probability on retain by subset, model: largest gap 1.000 [1.000, 1.000], b above a (too few subjects in c)",
+        "probability on retain by subset, model: largest gap 1.000 [1.000, 1.000], b above a "
+        "(1 of 3 groups has too few subjects)",
         "  a: 0.000 [0.000, 0.000] (10 records, 10 subjects)",
         "  b: 1.000 [1.000, 1.000] (10 records, 10 subjects)",
         "  c: 9.000, no interval (2 records, 2 subjects)",
@@ -116,3 +117,48 @@ def test_what_cannot_be_grouped_is_said():
             draws=100,
         )
     ] == ["forget"]
+
+
+def test_a_truth_ratio_is_read_as_the_table_reads_it_and_an_infinite_score_is_not_averaged():
+    ratios = [0.5, 4.0, 1.0] * 6
+    rows = {**table([0.0] * 18, 6, relations=list(KINDS) * 6), "truth_ratio": ratios, "loss": [1.0, np.inf, 2.0] * 6}
+    items = PerItem({"model": {"forget": rows}})
+    found = subgroups(items, "model", "forget", "truth_ratio", by="relation", draws=50)
+    assert [one.value for one in found.groups.values()] == pytest.approx([0.5, 0.25, 1.0])
+    with pytest.raises(Unmeasured, match="loss is infinite for a record of forget"):
+        subgroups(items, "model", "forget", "loss", by="relation", draws=50)
+
+
+def test_records_that_a_column_names_no_group_for_are_a_group_and_many_groups_are_not_compared():
+    rows = table(np.r_[np.zeros(6), np.ones(6)], 12, subgroups=["old"] * 6 + [""] * 6)
+    found = subgroups(PerItem({"model": {"forget": rows}}), "model", "forget", "probability", by="subgroup", draws=50)
+    assert set(found.groups) == {"old", UNNAMED} and found.between == (UNNAMED, "old")
+    many = table(np.zeros(MOST + 1), MOST + 1, relations=[f"kind {i}" for i in range(MOST + 1)])
+    with pytest.raises(Unmeasured, match=f"{MOST + 1} groups are more than the {MOST}"):
+        subgroups(PerItem({"model": {"forget": many}}), "model", "forget", "probability", by="relation", draws=50)
+
+
+def test_equal_means_name_nobody():
+    items = PerItem({"model": {"forget": table([0.5] * 18, 6, relations=list(KINDS) * 6)}})
+    found = subgroups(items, "model", "forget", "probability", by="relation", draws=50)
+    assert found.gap.value == 0 and found.between == ("", "")
+    assert lines([found])[0].endswith("largest gap 0.000 [0.000, 0.000]")
+
+
+def test_what_is_told_holds_every_score_by_everything_that_groups_and_nothing_else():
+    rng = np.random.default_rng(5)
+    ages = [("old", "young")[i // 3 % 2] for i in range(36)]
+    judged, never = ({**of_kinds(rng, 12), "subgroups": ages, "subsets": ["all"] * 36} for _ in range(2))
+    plainly = {**table(rng.normal(size=9), 9), "ids": [f"other {i}" for i in range(9)]}
+    items = PerItem({"model": {"forget": judged, "retain": plainly}, "reference": {"forget": never}})
+    wanted = [("forget", "probability"), ("forget", "rouge_l"), ("retain", "probability")]
+    found = told_subgroups(items, "model", wanted, against="reference", draws=100, level=0.9, seed=0)
+    assert [(one["by"], one["role"], one["score"]) for one in found] == [
+        ("subgroup", "forget", "probability"),
+        ("relation", "forget", "probability"),
+    ], "one subset is no grouping, and retain names no group"
+    alone = subgroups(items, "model", "forget", "probability", by="subgroup", draws=100)
+    less = subgroups(items, "model", "forget", "probability", by="subgroup", against="reference", draws=100)
+    assert {k: found[0][k] for k in ("groups", "gap")} == alone.cells() and found[0]["less"] == less.cells()
+    assert "less" not in told_subgroups(items, "model", wanted, draws=100)[0]
+    assert told_subgroups(PerItem({"model": {"retain": plainly}}), "model", wanted, draws=100) == []

@@ -8,7 +8,7 @@ import pytest
 from expunge.core.errors import ClaimError, ConfigError, ScopeError, StoreError, TargetError, UnknownName
 from expunge.core.example import Example, Examples
 from expunge.core.guarantee import Empirical, Exact, Suppressed
-from expunge.core.objective import Loss
+from expunge.core.objective import Loss, as_loss
 from expunge.core.outcome import Outcome, Overlay
 from expunge.core.provenance import Plain, Sharded, Statistics
 from expunge.core.provenance_check import require_kind, require_provenance
@@ -19,6 +19,8 @@ from expunge.core.space import settings_of
 from expunge.core.training import Stop
 from expunge.data.memory import MemoryStore
 from expunge.engine.score import score
+from expunge.engine.spent import bytes_changed
+from expunge.engine.train import train
 from expunge.methods.asking import prompt_filter
 from expunge.methods.exact import retrain, ridge
 from expunge.methods.gradient import calibrated_ascent, dpo, grad_ascent, grad_diff_kl, idk_dpo, npo, simnpo
@@ -96,6 +98,8 @@ def test_a_gradient_method_states_what_it_did(name):
     assert outcome.recipe == method.digest() and outcome.selection is selection
     assert outcome.claim == Empirical("research-tofu") == method.claim
     assert outcome.cost.tokens > 0 and outcome.cost.seconds > 0 and outcome.replay is None
+    assert outcome.cost.flops == 6 * target.parameters * outcome.cost.tokens, "the head is the embedding"
+    assert outcome.cost.bytes_changed > 0 and outcome.cost.peak_bytes > 0 and outcome.cost.peak_of
     loss = method.loss if isinstance(method.loss, Loss) else Loss((method.loss,))
     assert list(outcome.notes["last"]) == [f"{i}:{t.objective}/{t.role}" for i, t in enumerate(loss.terms)]
 
@@ -169,6 +173,11 @@ def test_retraining_is_training_without_the_forgotten_records():
     assert outcome.claim == Exact("distribution") and outcome.replay is not None
     assert (outcome.replay.before, outcome.replay.after) == (original.digest(), outcome.target.digest())
     assert outcome.replay.data == MemoryStore(selection.retain).digest() and outcome.replay.equals == ""
+    again = recipe.start(seed=3)
+    report = train(again, as_loss(recipe.loss), {"retain": selection.retain}, recipe.training, seed=3)
+    assert (outcome.cost.steps, outcome.cost.tokens) == (5, report.tokens) and outcome.cost.seconds > 0
+    assert outcome.cost.flops == 6 * original.parameters * report.tokens
+    assert outcome.cost.bytes_changed == bytes_changed(original.model, again.model) and outcome.cost.peak_bytes > 0
     with pytest.raises(ConfigError, match=r"retrain needs the recipe.*with_recipe"):
         retrain.unlearn(original, selection, seed=3)
     assert retrain.digest() != retrain.with_recipe(recipe).digest() != retrain.with_recipe(toy_recipe(steps=6)).digest()

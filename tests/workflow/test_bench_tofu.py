@@ -1,5 +1,6 @@
 """The TOFU road in miniature: a toy model on toy authors, walked by the command line."""
 
+import functools
 import json
 import shutil
 import signal
@@ -12,7 +13,9 @@ import pytest
 from benchmarks import gpu, tofu_names, tofu_page
 
 from expunge.cli.app import run
+from expunge.core import registry
 from expunge.core.canonical import digest_file, read_json
+from expunge.core.errors import EvidenceError
 from expunge.core.manifest import Manifest
 from expunge.core.training import Training
 from expunge.data.corpora import tofu as corpora
@@ -205,6 +208,32 @@ def test_a_second_command_trains_only_what_is_new(place, out, done, capsys):
     assert run(words) == 0
     assert done == []
     assert capsys.readouterr().out == table
+
+
+def test_an_attack_that_is_left_out_at_a_seed_is_read_at_the_others(place, out, monkeypatch, capsys):
+    attack = type(registry.attacks.get("relearning"))
+    whole = attack.run
+
+    @functools.wraps(whole)
+    def only_at_the_first_seed(self, oracle, probes, *, seed, **given):
+        if seed:
+            raise EvidenceError("nothing can be relearned here")
+        return whole(self, oracle, probes, seed=seed, **given)
+
+    monkeypatch.setattr(attack, "run", only_at_the_first_seed)
+    assert run(command(place, out, methods=("grad_diff",), seeds=(0, 1))) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "relearning: read at 1 of 2 seeds (0); left out at the others: nothing can be relearned here" in said
+    both, first, other = (read_json(folder / "evidence.json") for folder in (out, out / "seed-0", out / "seed-1"))
+
+    def gaps(found):
+        return {row["key"]: row["cells"]["relearn_gap"].get("value") for row in found["rows"]}
+
+    kept = gaps(first)
+    assert gaps(both) == {key: kept[key] for key in gaps(both)}
+    assert set(gaps(other).values()) == {None} != set(gaps(both).values())
+    assert both["run"]["partly"]["relearning"]["at"] == [0]
+    assert set(recompute(out).files.values()) == {"same"}
 
 
 @pytest.mark.parametrize(("least", "tried"), [(0.0, [1.0]), (0.01, [1.0, 12.0]), (2.0, [1.0, 12.0, 24.0])])

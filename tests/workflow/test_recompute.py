@@ -18,7 +18,8 @@ from expunge.evaluation.score_table import load_tables, save_tables
 from expunge.ledger.verify import verify
 from expunge.testing.toy import toy_corpus, toy_recipe, toy_store
 from expunge.workflow.recompute import KEPT, judging_policy, recompute
-from expunge.workflow.single import FOUND, SCORES, Paths, certify_folder, evaluate_folder, unlearn_paths
+from expunge.workflow.single import FOUND, SCORES, Paths, certify_folder, unlearn_paths
+from expunge.workflow.single_evaluate import evaluate_folder
 
 FINDINGS = ("evidence.json", "report.html", "summary.json", "table.txt")
 WITHOUT_TORCH = """

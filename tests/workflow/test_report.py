@@ -14,7 +14,8 @@ from expunge.core.manifest import Manifest
 from expunge.data.jsonl import dump_examples, read_examples
 from expunge.workflow import demo, report_text
 from expunge.workflow.report import render, write
-from expunge.workflow.single import Paths, evaluate_folder, unlearn_paths
+from expunge.workflow.single import Paths, unlearn_paths
+from expunge.workflow.single_evaluate import evaluate_folder
 
 
 def personal(run):

@@ -2,14 +2,18 @@
 
 import importlib
 import json
+import shutil
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import ModuleType, SimpleNamespace
 
 import pytest
 
+from expunge.attacks import relearning
 from expunge.core import registry
 from expunge.core.access import Access, Oracle
+from expunge.core.attack import at_budget
+from expunge.core.canonical import digest
 from expunge.core.errors import ConfigError, EvidenceError, MissingExtra, StoreError, UnknownName
 from expunge.core.manifest import Manifest
 from expunge.testing.published import LAYOUTS, write_published
@@ -18,8 +22,9 @@ from expunge.testing.toy import toy_model
 from expunge.workflow import harness
 from expunge.workflow.recompute import recompute
 from expunge.workflow.suite_across import across_runs, across_text
+from expunge.workflow.suite_budget import attacks_of, stated_attacks
 from expunge.workflow.suite_measure import read_corpus
-from expunge.workflow.suite_run import dry_suite, prepare_suite, run_suite
+from expunge.workflow.suite_run import dry_suite, prepare_suite, run_suite, write_suite
 
 ARMS = ("model", "reference", "second", "original")
 BESIDE_A_SECOND = ("tofu", "muse", "privacy")
@@ -282,3 +287,101 @@ def test_a_run_that_is_killed_lists_its_tables_and_the_same_command_continues(da
         run("rwku", data, out, {"model": arms["reference"]})
     with pytest.raises(StoreError, match="holds no findings"):
         recompute(out)
+
+
+def with_budget(name, attack, **fields):
+    """The suite as it would be if its criterion on an attack said something else."""
+    suite = registry.suites.get(name)
+    assert suite.policy is not None
+    criteria = (replace(c, **fields) if c.attack == attack else c for c in suite.policy.criteria)
+    return replace(suite, policy=replace(suite.policy, criteria=tuple(criteria)))
+
+
+def test_the_criterion_s_budget_wins_and_another_is_refused_before_anything_is_written(data, arms, tmp_path):
+    suite = registry.suites.get("privacy")
+    assert attacks_of(suite)["relearning"][0] == attacks_of(suite, "quick")["relearning"][0] == "quick"
+    with pytest.raises(ConfigError, match="judges relearning at the quick budget"):
+        run("privacy", data, tmp_path / "out", {"model": arms["model"]}, budget="full")
+    full = with_budget("privacy", "relearning", budget="full")
+    assert attacks_of(full)["relearning"] == ("full", at_budget(relearning, "full")) != attacks_of(suite)["relearning"]
+    both = attacks_of(full, "full"), attacks_of(full)
+    assert both[0]["relearning"] == both[1]["relearning"], "asked for what the criterion says"
+    assert [found["sampling_leak"][0] for found in both] == ["full", "quick"], "no criterion is about it"
+    with pytest.raises(ConfigError, match="judges relearning at the full budget"):
+        prepare_suite(full, data["privacy"], tmp_path / "out", budget="quick")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_budget_that_changes_no_judged_attack_is_for_the_others(data):
+    suite = registry.suites.get("rwku")
+    assert "full" not in vars(type(registry.attacks.get("quantisation_4bit")))
+    assert attacks_of(suite, "full") == attacks_of(suite)
+    assert stated_attacks(suite, "full")["quantisation_4bit"]["budget"] == "quick"
+    free = replace(registry.suites.get("privacy"), policy=None)
+    assert stated_attacks(free, "full")["relearning"]["budget"] == "full"
+    assert stated_attacks(free)["relearning"]["budget"] == "quick"
+
+
+def test_an_attack_that_is_not_the_pinned_one_is_refused(data, arms, tmp_path):
+    right = attacks_of(registry.suites.get("privacy"))["relearning"][1].digest()
+    assert attacks_of(with_budget("privacy", "relearning", settings=right))["relearning"][1].digest() == right
+    wrong = with_budget("privacy", "relearning", settings="sha256:" + "0" * 64)
+    with pytest.raises(EvidenceError, match="not the attack that the suite privacy asks for"):
+        run_suite(wrong, arms["model"], data["privacy"], out=tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_findings_state_what_attacked_and_a_table_of_another_budget_judges_nothing(data, arms, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    found = run("rwku", data, out, {who: arms[who] for who in ("model", "reference", "original")})
+    attack = registry.attacks.get("quantisation_4bit")
+    made = {"attack": "quantisation_4bit", "budget": "quick", "settings": attack.digest()}
+    assert found["run"]["attacks"] == {"quantisation_4bit": made}
+    kept = json.loads((out / "conclusion.json").read_text())
+    assert kept["attacks"] == found["run"]["attacks"]
+    for name, other in (("budget", "full"), ("settings", "sha256:" + "0" * 64)):
+        suite = (
+            registry.suites.get("rwku")
+            if name == "budget"
+            else with_budget("rwku", "quantisation_4bit", settings=attack.digest())
+        )
+        cached = {**kept, "attacks": {"quantisation_4bit": {**made, name: other}}}
+        cached["suite"] = {**kept["suite"], "digest": digest(suite)}
+        again = write_suite(out, cached, tmp_path, suite=suite)
+        [row] = [row for row in again["rows"] if row["name"] == "quantisation_4bit"]
+        assert "run the suite again" in row["skipped"] and "value" not in row
+        assert any(
+            f["criterion"] == "quantisation_4bit" and f["status"] == "inconclusive"
+            for f in again["verdict"]["findings"]
+        )
+    earlier = {k: v for k, v in kept.items() if k != "attacks"} | {"budget": "quick"}
+    assert write_suite(out, earlier, tmp_path)["rows"] == found["rows"], "a run of an earlier version is read as it was"
+    assert "skipped" in write_suite(out, {**earlier, "budget": "full"}, tmp_path)["rows"][-1]
+
+    over = replace(registry.suites.get("rwku"), across=("quantisation_4bit",))
+    monkeypatch.setattr("expunge.workflow.suite_run.find_suite", lambda name: over)
+    for place, settings in (("a", made["settings"]), ("b", "sha256:" + "0" * 64)):
+        shutil.copytree(out, tmp_path / place)
+        about = {
+            "suite": {**kept["suite"], "digest": digest(over)},
+            "attacks": {"quantisation_4bit": {**made, "settings": settings}},
+        }
+        (tmp_path / place / "conclusion.json").write_text(json.dumps({**kept, **about}))
+    with pytest.raises(EvidenceError, match="attacked with different settings"):
+        across_runs([tmp_path / "a", tmp_path / "b"], "requests")
+    assert across_runs([tmp_path / "a", tmp_path / "a"], "requests")["rows"][0]["change"]["value"] == 0.0
+
+
+def test_what_rwku_lacks_is_named_with_the_way_to_get_it(arms, tmp_path):
+    folder = write_published("rwku", tmp_path / "data")
+    for name in ("mia_forget", "utility_general"):
+        (folder / f"{name}.json").unlink()
+    found = run_suite("rwku", arms["model"], str(folder), out=tmp_path / "out", options={"people": 6}, draws=50)
+    why = {row["name"]: row.get("skipped", "") for row in found["rows"]}
+    for name in ("text_loss", "text_min_k_plus_plus", "mmlu"):
+        assert "the data holds no records for" in why[name] and "Download jinzhuoran/RWKU" in why[name]
+    assert not any(why[name] for name in ("cloze", "text_kept_loss", "truthfulqa", "triviaqa", "bbh", "fluency"))
+    assert found["records"]["triviaqa"]["n"] == 60
+    assert next(row["n"] for row in found["rows"] if row["name"] == "triviaqa") == 30, "the better of two answers"
+    texts = (tmp_path / "out/suite.json").read_text() + (tmp_path / "out/table.txt").read_text()
+    assert "Nobody" not in texts

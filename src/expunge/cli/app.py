@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 
 import typer
 from typer.exceptions import TyperException
@@ -73,13 +74,29 @@ IN_PYTHON = {
 
 def _check_together(arguments: Sequence[str]) -> None:
     """Raise where a launcher started several processes of what is one process's work."""
-    requests = sum(a.partition("=")[0] == "--forget" for a in arguments)
-    if started() > 1 and (list(arguments[:1]) != ["unlearn"] or requests > 1):
+    options = [argument.partition("=")[0] for argument in arguments]
+    alone = options.count("--forget") > 1 or {"--from", "--import"} & set(options)
+    if started() > 1 and (alone or not {"unlearn", "evaluate"} & set(options[:1])):
         raise ConfigError(
             f"{started()} processes were started",
-            why="only the unlearning of one request is shared among processes",
+            why="only the unlearning of one request and the measuring of its result are shared among processes",
             next="Start this command without a launcher",
         )
+
+
+@contextlib.contextmanager
+def _first_speaks() -> Generator[None]:
+    """The first process prints and warns for all; what goes wrong in another is said by that one."""
+    if rank() == 0:
+        yield
+        return
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.disable(before)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -92,11 +109,9 @@ def run(arguments: Sequence[str]) -> int:
         0 ok, 1 a claim is not met, 2 usage, 3 environment, 130 stopped by the user.
     """
     name = f"expunge (process {rank()})" if rank() else "expunge"
-    # The first process prints for all; what goes wrong in another is said by that one.
-    silent = contextlib.redirect_stdout(io.StringIO()) if rank() else contextlib.nullcontext()
     try:
         _check_together(arguments)
-        with silent:
+        with _first_speaks():
             result = app(list(arguments) or ["--help"], prog_name="expunge", standalone_mode=False)
     except ExpungeError as error:
         sys.stderr.write(f"{name}: {error}{IN_PYTHON.get(error.next, '')}\n")

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from expunge.core.canonical import digest_file
 from expunge.core.errors import ConfigError, LedgerError, StoreError
 
+Scorers = Annotated[
+    list[str] | None, typer.Option(help="COLUMN=module:function that fills a column, for instance toxicity.")
+]
 LONGEST_BASIS = 120
 """Characters: enough to name a law or a contract, too few for a letter."""
 _ADDRESS = re.compile(r"[^\s@]+\s*@\s*[^\s@]")
@@ -113,4 +120,34 @@ def assigned(texts: Sequence[str]) -> dict[str, bool | int | float | str]:
         for kind in (float, int):
             with suppress(ValueError):
                 found[name] = kind(value)
+    return found
+
+
+def scorers_of(texts: Sequence[str]) -> dict[str, Any]:
+    """Scorers written as COLUMN=module:function, imported; a module in the working folder is found too.
+
+    Raises:
+        ConfigError: a text is not of that form, names a column again or none that scorers fill, or its function cannot
+            be imported or called.
+    """
+    from expunge.core.scorer import check_scorers, fillable
+
+    found: dict[str, Any] = {}
+    for text in texts:
+        column, _, place = text.partition("=")
+        module, _, function = place.partition(":")
+        given = {"what": f"--scorer cannot be {text!r}", "next": "Write for example --scorer toxicity=mine:score"}
+        if column not in fillable() or column in found:
+            why = "the column is given twice" if column in found else f"scorers fill {', '.join(fillable())}"
+            raise ConfigError(**given, why=why)
+        if os.getcwd() not in sys.path:
+            sys.path.append(os.getcwd())
+        try:
+            found[column] = getattr(importlib.import_module(module), function)
+            check_scorers({column: found[column]})
+        except ConfigError as error:
+            raise ConfigError(**given, why=f"{place} cannot be called") from error
+        except Exception as error:
+            # Another's module is run: what it raises is not known.
+            raise ConfigError(**given, why=f"{type(error).__name__}: {error}") from error
     return found

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, cast, get_args
 
 import typer
 
-from expunge.cli.given import assigned
+from expunge.cli.given import Scorers, assigned, scorers_of
 from expunge.cli.showing import progress, say, say_json, tell
 from expunge.core.attack import Budget
-from expunge.core.columns import COLUMNS
-from expunge.core.errors import ConfigError, EvidenceError
+from expunge.core.errors import ConfigError
 
 
 def suite(
@@ -24,13 +22,13 @@ def suite(
     reference: Annotated[str | None, typer.Option(help="A model that never knew.")] = None,
     second: Annotated[str | None, typer.Option(help="Another such model with another seed: the ceiling.")] = None,
     original: Annotated[str | None, typer.Option(help="The model before unlearning.")] = None,
-    budget: Annotated[str, typer.Option(help="Of the attacks: quick or full.")] = "quick",
+    budget: Annotated[
+        str | None, typer.Option(help="quick or full, of attacks that no criterion judges; the others run at theirs.")
+    ] = None,
     setting: Annotated[
         list[str] | None, typer.Option("--set", help="Option of the data, NAME=VALUE, for instance split=forget05.")
     ] = None,
-    scorer: Annotated[
-        list[str] | None, typer.Option(help="COLUMN=module:function that fills a column, for instance toxicity.")
-    ] = None,
+    scorer: Scorers = None,
     task: Annotated[list[str] | None, typer.Option(help="Task of the evaluation harness, run as well.")] = None,
     across: Annotated[
         str | None, typer.Option(help="Compare finished runs instead: sizes of forget sets, or requests in sequence.")
@@ -50,7 +48,7 @@ def suite(
     """
     from expunge.workflow.suite_run import dry_suite, find_suite, prepare_suite, run_suite
 
-    if budget not in get_args(Budget):
+    if budget is not None and budget not in get_args(Budget):
         raise typer.BadParameter("--budget is quick or full")
     if across is not None:
         return _across(name, across, run or [], as_json)
@@ -59,11 +57,11 @@ def suite(
         return 0
     if data is None or out is None:
         raise typer.BadParameter("give --data and --out beside --model")
-    scorers = dict(_scorer(text) for text in scorer or ())
+    scorers = scorers_of(scorer or ())
     options: dict[str, Any] = {"tasks": task or (), "options": assigned(setting or ())}
     arms = {"reference": reference, "second": second, "original": original}
     if dry_run:
-        chosen, corpus = prepare_suite(name, data, out, **options)
+        chosen, corpus = prepare_suite(name, data, out, **options, budget=cast("Budget | None", budget))
         found = dry_suite(chosen, corpus, [arm for arm, given in arms.items() if given], list(scorers))
         lines = [
             f"would measure {reading}" if not why else f"would skip {reading}: {why}"
@@ -72,7 +70,7 @@ def suite(
         tell(as_json, "\n".join([*(f"{part}: {n} records" for part, n in found["parts"].items()), *lines]), found)
         return 0
     with progress():
-        how = {"scorers": scorers, "budget": cast("Budget", budget), "seed": seed}
+        how = {"scorers": scorers, "budget": cast("Budget | None", budget), "seed": seed}
         found = run_suite(name, model, data, out=out, **arms, **options, **how)
     tell(as_json, (out / "table.txt").read_text().rstrip(), found)
     return 0 if found["verdict"] is None or found["verdict"]["status"] == "earned" else 1
@@ -86,36 +84,6 @@ def _across(name: str, by: str, runs: list[Path], as_json: bool) -> int:
         raise ConfigError(f"the runs are of the suite {found['suite']}", next="Name that suite")
     tell(as_json, across_text(found), found)
     return 0
-
-
-def _scorer(text: str) -> tuple[str, Any]:
-    column, _, place = text.partition("=")
-    module, _, function = place.partition(":")
-    given = {"what": f"--scorer cannot be {text!r}", "next": "Write for example --scorer toxicity=mine:score"}
-    fillable = [name for name, spec in COLUMNS.items() if spec.source == "scorer"]
-    if column not in fillable:
-        raise ConfigError(**given, why=f"scorers fill {', '.join(fillable)}")
-    try:
-        found = getattr(importlib.import_module(module), function)
-    except Exception as error:
-        # Another's module is run: what it raises is not known.
-        raise ConfigError(**given, why=f"{type(error).__name__}: {error}") from error
-    if not callable(found):
-        raise ConfigError(**given, why=f"{place} cannot be called")
-    return column, _guarded(column, found)
-
-
-def _guarded(column: str, scorer: Any) -> Any:
-    """A scorer of another, whose failures are told as errors."""
-
-    def score(items: Any) -> list[float]:
-        try:
-            return [float(value) for value in scorer(items)]
-        except Exception as error:
-            why = f"{type(error).__name__}: {error}"
-            raise EvidenceError(f"the scorer of {column} failed", why=why, next="Mend it, or leave it out") from error
-
-    return score
 
 
 def _describe(found: Any, as_json: bool) -> None:

@@ -255,6 +255,12 @@ def _salted(request: Request, value: str) -> str:
     return digest_bytes(bytes.fromhex(request.salt) + value.encode())
 
 
+def _cost(result: Outcome[Any] | Overlay[Any]) -> dict[str, str]:
+    """What the run took, as far as it comes out the same again: clock and memory stand in the run's record."""
+    counted = result.cost.counted()
+    return {"cost": f"{counted}, for the whole batch" if "batch" in result.notes else counted} if counted else {}
+
+
 def _sentences(artefacts: Iterable[Artefact]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(sentence for artefact in artefacts for sentence in not_claimed(artefact.earned)))
 
@@ -299,7 +305,7 @@ def issue(
     gathered = (*evidence, *(item for item in own if item not in evidence))
     after = result.target.digest()
     artefact = Artefact(name, result.before, after, result.claim, overlay, gathered, policy, assessment)
-    notes = sorted((name, _text(value)) for name, value in result.notes.items())
+    notes = sorted((name, _text(value)) for name, value in {**result.notes, **_cost(result)}.items())
     unread = (f"That the wish {request.wish} is met: that was not measured.",)
     return Certificate(
         request=PublicRequest.of(request),

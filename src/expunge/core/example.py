@@ -6,9 +6,9 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import field
-from typing import Literal, overload
+from typing import Any, Literal, overload
 
-from expunge.core.canonical import digest_bytes
+from expunge.core.canonical import digest_bytes, without_defaults
 from expunge.core.record import record
 
 Role = Literal["forget", "retain", "neighbour", "holdout", "validation", "general"]
@@ -33,6 +33,8 @@ class Example:
         subset: part of a role that is measured by itself, such as ``real_authors`` among the general facts,
             ``triggered`` and ``multi_hop`` among the forgotten, ``near_trigger`` and ``same_template`` among the
             neighbours; empty if there is none.
+        subgroup: of people or records whose scores are shown beside those of others, such as an age band; its name is
+            published with the evidence, so that it should name nobody; empty if there is none.
     """
 
     record_id: str
@@ -46,6 +48,11 @@ class Example:
     perturbed_answer: tuple[str, ...] = field(default=())
     alternative_answer: str = ""
     subset: str = ""
+    subgroup: str = ""
+
+    def canonical(self) -> dict[str, Any]:
+        """What stands for it in a digest: a subgroup only where there is one, so that digests of before hold."""
+        return without_defaults(self, "subgroup")
 
 
 class Examples(Sequence[Example]):
@@ -103,7 +110,10 @@ def record_bytes(example: Example) -> bytes:
     >>> record_bytes(Example("r1", "Where?", "Here."))[:45]
     b'{"alternative_answer":"","answer":"Here.","pa'
     """
-    return _encode({**vars(example), "type": "Example"}).encode()
+    body = {**vars(example), "type": "Example"}
+    if not example.subgroup:
+        del body["subgroup"]
+    return _encode(body).encode()
 
 
 def records_digest(examples: Iterable[Example]) -> str:

@@ -20,6 +20,17 @@ once, (M, B)."""
 MEMBER = "member"
 """Column of a shadow model's tables: 1 where the record was among those that it was trained on, else 0."""
 
+GOOD = {"higher": "more", "lower": "less", "reference": "as a model that was retrained without the records"}
+
+
+def asked(question: str, better: Better, retrained: str) -> str:
+    """What a number answers, as its docstring ends; empty where it does not say.
+
+    >>> asked("Is it said?", "lower", "about 0")
+    'Question: Is it said? Good: less. A retrained model gets: about 0.'
+    """
+    return f"Question: {question} Good: {GOOD[better]}. A retrained model gets: {retrained}." if question else ""
+
 
 @dataclass(frozen=True)
 class Score:
@@ -48,7 +59,7 @@ class Score:
     partial: bool = False
 
     def __post_init__(self) -> None:
-        present_as(self, self.function)
+        present_as(self, self.function, asked(self.question, self.better, self.retrained))
 
     def __call__(self, *columns: Any, **settings: Any) -> Any:
         return self.function(*columns, **settings)
@@ -120,7 +131,8 @@ class Statistic:
     two_tailed: bool = False
 
     def __post_init__(self) -> None:
-        present_as(self, cast("Callable[..., Any]", self.function))
+        function = cast("Callable[..., Any]", self.function)
+        present_as(self, function, asked(self.question, self.better, self.retrained))
 
     def __call__(self, scores: Mapping[Key, Any]) -> float:
         missing = [key for key in self.needs if key not in scores]

@@ -9,11 +9,12 @@ Other distributions add objects through the entry-point group ``expunge``, with 
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import importlib.metadata
 import pkgutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -65,6 +66,12 @@ def modules_of(package: ModuleType) -> list[str]:
     return sorted(info.name for info in infos if not info.ispkg and not info.name.startswith("_"))
 
 
+@functools.cache
+def _declared(read: Callable[..., Any], path: tuple[str, ...]) -> tuple[importlib.metadata.EntryPoint, ...]:
+    """What the distributions on a path add: read once, since it takes a look into every one of them."""
+    return tuple(read(group=GROUP))
+
+
 class Registry:
     """A view over one or more registry packages and the entry points of one kind.
 
@@ -88,7 +95,7 @@ class Registry:
 
     def _entry_points(self) -> dict[str, importlib.metadata.EntryPoint]:
         prefix = f"{self.plural}."
-        found = importlib.metadata.entry_points(group=GROUP)
+        found = _declared(importlib.metadata.entry_points, tuple(sys.path))
         return {point.name.removeprefix(prefix): point for point in found if point.name.startswith(prefix)}
 
     def names(self) -> list[str]:

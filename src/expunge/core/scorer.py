@@ -6,13 +6,13 @@ the column is absent and its scores are unmeasured.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from expunge.core.columns import COLUMNS
-from expunge.core.errors import EvidenceError, UnknownName
+from expunge.core.errors import ConfigError, EvidenceError, ExpungeError, UnknownName
 
 
 class Said(NamedTuple):
@@ -35,6 +35,36 @@ class Scorer(Protocol):
     def __call__(self, items: Sequence[Said], /) -> Sequence[float]: ...
 
 
+def fillable() -> list[str]:
+    """The columns that a scorer fills.
+
+    >>> fillable()
+    ['toxicity', 'judged']
+    """
+    return [name for name, spec in COLUMNS.items() if spec.source == "scorer"]
+
+
+def check_scorers(scorers: Mapping[str, Any]) -> None:
+    """Raise unless each scorer fills a column that there is, and can be called.
+
+    Args:
+        scorers: column -> who fills it.
+
+    Raises:
+        UnknownName: no scorer fills a column of that name.
+        ConfigError: what is given cannot be called.
+    """
+    for column, scorer in scorers.items():
+        if column not in fillable():
+            raise UnknownName("column of a scorer", column, fillable())
+        if not callable(scorer):
+            raise ConfigError(
+                f"the scorer of {column} cannot be called",
+                why=f"it is a {type(scorer).__name__}",
+                next="Give a function of items that returns one number each",
+            )
+
+
 def filled(column: str, scorer: Scorer, items: Sequence[Said]) -> Any:
     """A column as a scorer fills it.
 
@@ -48,15 +78,20 @@ def filled(column: str, scorer: Scorer, items: Sequence[Said]) -> Any:
 
     Raises:
         UnknownName: no scorer fills that column.
-        EvidenceError: the scorer gave another number of values, or one that is outside [0, 1].
+        EvidenceError: the scorer failed, or gave something else than one number an item in [0, 1].
 
     >>> filled("toxicity", lambda items: [len(item.generated) / 10 for item in items], [Said("Who?", "Ana.", "Bo.")])
     array([0.3])
     """
-    scored = [name for name, spec in COLUMNS.items() if spec.source == "scorer"]
-    if column not in scored:
-        raise UnknownName("column of a scorer", column, scored)
-    values = np.asarray(scorer(items), dtype=np.float64)
+    check_scorers({column: scorer})
+    try:
+        values = np.asarray(scorer(items), dtype=np.float64)
+    except ExpungeError:
+        raise
+    except Exception as error:
+        # It is another's code: what it raises is not known.
+        why = f"{type(error).__name__}: {error}"
+        raise EvidenceError(f"the scorer of {column} failed", why=why, next="Mend it, or leave it out") from error
     if values.shape != (len(items),):
         raise EvidenceError(f"the scorer of {column} gave {values.shape} values", why=f"there are {len(items)} items")
     if bool((~np.isnan(values) & ((values < 0) | (values > 1))).any()):

@@ -2,8 +2,8 @@
 
 Four kinds of comparison share the names of a policy: a statistic over models; a likelihood score marked ``attack``,
 read as the AUC between forgotten and never-seen records; any other score, read as its mean over forgotten records; and
-an attack that queries or changes a model, read as the mean of its outcomes, or as their AUC where it gives rows of
-never-seen records too.
+an attack that queries or changes a model, read as the mean of its outcomes, or, where it gives rows of never-seen
+records too, as their AUC or as how far the others lie above their mean.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 from expunge.core.measure import Key, Score, Statistic
 from expunge.core.registry import attacks, metrics
 from expunge.evaluation.per_item import Unmeasured
+from expunge.metrics._never_seen import mean_above
 from expunge.metrics._resamples import rank_auc, weight_of, weighted_mean
 
 OUTCOME, UNSEEN, RECORD = "outcome", "unseen", "record"
@@ -70,14 +71,40 @@ def outcome_auc(table: str) -> Statistic:
     return Statistic(f"{table}_auc", auc, (outcome, unseen), "reference")
 
 
+def outcome_excess(table: str) -> Statistic:
+    """Mean over the probed records of how far each outcome lies above the mean of the never-seen ones.
+
+    A resample without records of one kind shows nothing: 0.
+
+    >>> rows = {("model", "extraction_excess", "outcome"): [0.75, 0.125, 0.75, 0.25]}
+    >>> rows["model", "extraction_excess", "unseen"] = [0.0, 0.0, 1.0, 1.0]
+    >>> float(outcome_excess("extraction_excess")(rows))  # the threshold is 0.5: 0.25 and 0 above it
+    0.125
+    """
+    outcome, unseen = ("model", table, OUTCOME), ("model", table, UNSEEN)
+
+    def excess(scores: Mapping[Key, Any], weights: Mapping[Key, Any] | None = None) -> Any:
+        values_B, unseen_B = (np.asarray(scores[key], dtype=np.float64) for key in (outcome, unseen))
+        weight = weight_of(weights, outcome, values_B)
+        kinds = weight * (1 - unseen_B), weight * unseen_B
+        lacking = np.logical_or(*(kind.sum(-1) == 0 for kind in kinds))
+        filled = (np.where(lacking[..., None], 1.0, kind) for kind in kinds)
+        return np.where(lacking, 0.0, mean_above(values_B, values_B, *filled))
+
+    return Statistic(f"{table}_excess", excess, (outcome, unseen), "reference")
+
+
 def told_by(attack: str, table: str) -> Statistic:
-    """What the rows of an attack come to: the mean of its outcomes, or an AUC where it names a role ``against`` it.
+    """What the rows of an attack come to: the mean of its outcomes; where it names a role ``against`` it, an AUC, or
+    the excess where it says ``read = "excess"``.
 
     Args:
         attack: its name in the registry.
         table: the role that its rows are kept as.
     """
-    return outcome_auc(table) if attacks.literal(attack, "against") else mean_outcome(table)
+    if not attacks.literal(attack, "against"):
+        return mean_outcome(table)
+    return outcome_excess(table) if attacks.literal(attack, "read") == "excess" else outcome_auc(table)
 
 
 def attack_statistic(name: str) -> tuple[Statistic, dict[str, str]]:

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from expunge.core.access import Access
 from expunge.core.evidence import Estimate
-from expunge.core.measure import Key, Statistic
+from expunge.core.measure import Key, Score, Statistic
 from expunge.core.registry import metrics
 from expunge.evaluation.attacking import mean_outcome
 from expunge.evaluation.contrast import Cast, contrast
@@ -154,13 +155,25 @@ WISHED: dict[str, dict[str, Cell]] = {
 """What only the evidence of a wish shows."""
 
 
-def cells_for(wish: str) -> dict[str, Cell]:
-    """The cells of a table: those of every table, and those of the wish.
+def cells_for(wish: str, asked: Iterable[str] = ()) -> dict[str, Cell]:
+    """The cells of a table: those of every table, those of the wish, and those that were asked for.
 
-    >>> list(cells_for("alternative"))[-1], cells_for("neutral") == CELLS
-    ('unsaid', True)
+    Args:
+        wish: whose evidence it is.
+        asked: names of scores and statistics.
+
+    >>> list(cells_for("alternative", ["lira"]))[-2:], cells_for("neutral") == CELLS
+    (['unsaid', 'lira'], True)
     """
-    return {**CELLS, **WISHED.get(wish, {})}
+    return {**CELLS, **WISHED.get(wish, {}), **{name: _asked(name) for name in asked}}
+
+
+def _asked(name: str) -> Cell:
+    found = metrics.get(name)
+    is_score = isinstance(found, Score)
+    protocol = f"mean over forgotten records of {name}" if is_score else f"the statistic {name}"
+    access = found.access if is_score else Access.LOGPROBS
+    return Cell(name.replace("_", " "), found.question, found.better, protocol, tuple(access.names), found.retrained)
 
 
 def _mean(key: Key, change: Callable[[np.ndarray], np.ndarray] = np.asarray) -> tuple[Any, list[Key]]:
@@ -178,6 +191,8 @@ def _measure(cast: Cast, key: str, kept: tuple[Component, ...]) -> Estimate:
         return p_of(_measure(cast, "ks", kept))
     if key == "relearn_gap":
         return cast.estimate(*contrast(mean_outcome("relearning"), {}, {"model": "reference"}), (-1.0, 1.0))
+    if key not in CELLS and isinstance(metrics.get(key), Score):
+        return cast.estimate(*_mean(("model", "forget", key)), (0.0, 1.0))
     forget = {"probability": np.asarray, "truth_ratio": indifference, "rouge_l": np.asarray}
     if key in forget:
         return cast.estimate(*_mean(("model", "forget", key), forget[key]), (0.0, 1.0))

@@ -9,6 +9,7 @@ from expunge.evaluation.report_figures import figures
 from expunge.evaluation.report_html import section
 from expunge.evaluation.report_items import Texts, items
 from expunge.evaluation.report_style import STYLE
+from expunge.evaluation.report_subgroups import subgroups
 
 # Nothing may be loaded or run, whatever a label holds.
 CONTENT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -71,6 +72,7 @@ def render_report(evidence: Evidence, texts: Texts | None = None) -> str:
         section("charts", "Charts", drawn) if drawn else None,
         items(evidence, texts),
         sections.findings(evidence),
+        subgroups(evidence),
         sections.efficiency(evidence),
         sections.corpus(evidence, shows_text=texts is not None),
         sections.versions(evidence),

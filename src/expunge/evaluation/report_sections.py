@@ -21,6 +21,7 @@ from expunge.evaluation.report_cells import (
     ridge_line,
     utility_lines,
 )
+from expunge.evaluation.report_costs import HEADS, any_cost, cost_notes, cost_texts, ratio_notes
 from expunge.evaluation.report_html import badge, counted, section, table, unbroken
 
 STATUSES = {
@@ -127,7 +128,18 @@ def questions(evidence: Evidence) -> Markup:
         if retrained := column.get("retrained"):
             answer += f" A retrained model: {retrained}."
         entries += [element("dt", None, column["label"]), element("dd", None, answer)]
+    for criterion in evidence.get("run", {}).get("criteria", ()):
+        name = f"Finding: {criterion_label(evidence, criterion['criterion'])}"
+        entries += [element("dt", None, name), element("dd", None, _criterion(criterion))]
     return section("questions", "What each number answers", element("dl", None, *entries))
+
+
+def _criterion(criterion: Mapping[str, Any]) -> str:
+    """What the number of a finding answers: a difference, whose good direction is none or downwards."""
+    margin = f"{criterion['margin']:g}"
+    good = f"below {margin}" if criterion["side"] == "above" else f"between −{margin} and {margin}"
+    told = f"{criterion['question']} Read as the difference to a model that never knew (good: {good})."
+    return f"{told.strip()} A retrained model: 0, up to what two of them differ by."
 
 
 def findings(evidence: Evidence) -> Markup:
@@ -148,18 +160,29 @@ def findings(evidence: Evidence) -> Markup:
 
 
 def efficiency(evidence: Evidence) -> Markup:
-    """Seconds of each part of the run, and the cost of each model beside retraining."""
+    """The cost of each model beside retraining, and the seconds of each part of the run."""
     run = evidence["run"]
     slowest = sorted((run.get("seconds") or {}).items(), key=lambda part: (-part[1], part[0]))
     parts = [[name, amount(seconds)] for name, seconds in slowest]
+    shown = any_cost(evidence)
     costs = [
-        [row["label"], *(_amount(row, key) for key in ("seconds", "ratio_to_retraining"))] for row in evidence["rows"]
+        [
+            row["label"],
+            *(_amount(row, key) for key in ("seconds", "ratio_to_retraining")),
+            *(text.replace("-", "–") for text in (cost_texts(row) if shown else ())),
+        ]
+        for row in evidence["rows"]
     ]
     threads = counted(run["threads"], "thread", "threads") if run.get("threads") else "an unknown number of threads"
-    tables = [table(f"Making each model, on {threads}", ["model", "seconds", "of retraining"], costs)]
+    heads = ["model", "seconds", "of retraining", *(HEADS.values() if shown else ())]
+    tables = [table(f"Making each model, on {threads}", heads, costs)]
     if parts:
         tables.append(table("The parts of the run", ["part", "seconds"], parts))
-    return section("efficiency", "Efficiency", element("div", {"class": "pair"}, *tables))
+    notes = [element("li", None, f"{text}.") for text in (*cost_notes(evidence), *ratio_notes(evidence))]
+    below = element("ul", {"class": "notes"}, *notes) if notes else None
+    if not shown:
+        return section("efficiency", "Efficiency", element("div", {"class": "pair"}, *tables), below)
+    return section("efficiency", "Efficiency", tables[0], below, *tables[1:])
 
 
 def _amount(row: Mapping[str, Any], key: str) -> str:

@@ -58,6 +58,8 @@ tbody th { font-weight: 500; }
 .stick th:first-child { position: sticky; left: 0; background: var(--paper); min-width: 8rem; max-width: 15rem; }
 .stick thead th:first-child { background: var(--wash); }
 .interval { display: block; color: var(--soft); font-size: .84em; white-space: nowrap; }
+.below { display: block; color: var(--soft); font-size: .84em; min-width: 7rem; max-width: 12rem;
+  margin-left: auto; }
 td sup { line-height: 1; margin-left: .15em; }
 td sup a { text-decoration: none; padding: .1em; }
 .word { white-space: nowrap; }

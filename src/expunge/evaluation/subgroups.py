@@ -5,7 +5,7 @@ An average may hide that some people were forgotten and others not. Everything h
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -19,10 +19,19 @@ from expunge.evaluation.bootstrap import estimate, fewest_groups, resampled
 from expunge.evaluation.cells import cell
 from expunge.evaluation.per_item import PerItem, Unmeasured
 from expunge.metrics._resamples import weighted_mean
+from expunge.metrics.truth_indifference import indifference
 
 Grouping = str | Mapping[str, str]
-PLURAL = {"subset": "subsets", "relation": "relations"}
+COLUMNS = {"subgroup": "subgroups", "relation": "relations", "subset": "subsets"}
+"""What groups may be -> the column of a score table that names them."""
+UNNAMED = "(none)"
+"""Group of the records for which a column names none."""
+MOST = 24
+"""Groups that are compared; the pairs of many more would cost much and say little."""
+READ_AS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {"truth_ratio": indifference}
+"""Scores whose mean is read after a change, as the table reads them: a ratio has no bound."""
 KEY: Key = ("model", "items", "score")
+NOBODY = ("", "")
 
 
 @dataclass(frozen=True)
@@ -37,7 +46,8 @@ class Subgroups:
         by: what the groups are, in a word.
         groups: name of a group -> its mean with the interval; of one with too few subjects the interval is infinite.
         gap: largest difference between two groups; None where fewer than two have enough subjects.
-        between: the group with the largest and the one with the smallest mean among those compared.
+        between: the group with the largest and the one with the smallest mean among those compared; empty where all
+            means are equal.
         reason: why there is no gap, or which groups it leaves out; empty for neither.
     """
 
@@ -52,9 +62,13 @@ class Subgroups:
     reason: str
 
     def cells(self) -> dict[str, Any]:
-        """The groups and the largest gap as an evidence file holds them: ``value, low, high, n, groups, reason``."""
+        """The groups and the largest gap as an evidence file holds them: ``value, low, high, n, groups, reason``.
+
+        A group that is too small for an interval is counted in the reason and not named: the file is public, and a
+        mean over one or two people tells of these people.
+        """
         return {
-            "groups": {name: cell(found) for name, found in self.groups.items()},
+            "groups": {name: cell(found) for name, found in self.groups.items() if _enough(found)},
             "gap": {**cell(self.gap, self.reason), "reason": self.reason, "between": list(self.between)},
         }
 
@@ -83,41 +97,65 @@ def subgroups(
         model: whose score.
         role: on which records; the name of an attack for its outcomes.
         score: name of a score, or of a column such as ``outcome``.
-        by: ``subset`` or ``relation``, where tables name them; or record id, or subject, -> group.
+        by: ``subgroup``, ``relation`` or ``subset``, where tables name them, and records that they name none for are a
+            group of their own; or record id, or subject, -> group.
         against: a model whose score is subtracted record by record, so that what makes a group easy by itself cancels.
         draws: number of resamples.
         level: of the two-sided intervals.
         seed: of the resampling.
 
     Raises:
-        Unmeasured: the score or the grouping cannot be had.
+        Unmeasured: the score or the grouping cannot be had, or there are more than ``MOST`` groups.
         EvidenceError: a record of the role is in no group.
     """
-    values = items.values(model, role, score)
-    if against:
-        values = values - items.values(against, role, score)
-    names, subjects = _names(items, role, by), np.asarray(items.subjects(role))
-    applies = ~np.isnan(values).any(axis=0)
-    if not applies.any():
-        raise Unmeasured(f"no record of {role} has a {score}")
-    values, names, subjects = values[:, applies], names[applies], subjects[applies]
+    values, names, subjects = _read(items, model, role, score, by, against)
     settings: dict[str, Any] = {"draws": draws, "level": level, "seed": seed}
     found: dict[str, Estimate] = {}
     for name in sorted(set(names)):
         own = names == name
         found[str(name)] = estimate(_mean, {KEY: values[:, own]}, {"items": list(subjects[own])}, **settings)
-    compared = {name: one.value for name, one in found.items() if one.groups >= fewest_groups(level)}
-    few = [name for name in found if name not in compared]
-    reason = f"too few subjects in {', '.join(few)}" if few else "there is one group" if len(found) < 2 else ""
+    compared = {name: one.value for name, one in found.items() if _enough(one)}
+    few = len(found) - len(compared)
+    small = f"{few} of {len(found)} groups {'has' if few == 1 else 'have'} too few subjects"
+    reason = small if few else "there is one group" if len(found) < 2 else ""
     shared = (model, role, score, against, by if isinstance(by, str) else "group", found)
     if len(compared) < 2:
-        return Subgroups(*shared, None, ("", ""), reason)
+        return Subgroups(*shared, None, NOBODY, reason)
     drawn = np.stack([_drawn(values, names == name, subjects, settings) for name in compared])
     gap = _largest(np.array(list(compared.values())), drawn, level, min(found[name].groups for name in compared))
     kept = np.isin(names, list(compared))
     facts = {"level": level, "n": int(kept.sum()), "groups": len(set(subjects[kept])), "seeds": len(values)}
-    between = (max(compared, key=compared.__getitem__), min(compared, key=compared.__getitem__))
+    between = (max(compared, key=compared.__getitem__), min(compared, key=compared.__getitem__)) if gap[0] else NOBODY
     return Subgroups(*shared, Estimate(*gap, **facts), between, reason)
+
+
+def _read(
+    items: PerItem, model: str, role: str, score: str, by: Grouping, against: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Values (seeds, B), groups (B,) and subjects (B,) of the records that have a value."""
+    values = _values(items, model, role, score)
+    if against:
+        values = values - _values(items, against, role, score)
+    names, subjects = _names(items, role, by), np.asarray(items.subjects(role))
+    applies = ~np.isnan(values).any(axis=0)
+    if not applies.any():
+        raise Unmeasured(f"no record of {role} has a {score}")
+    values, names, subjects = values[:, applies], names[applies], subjects[applies]
+    if (count := len(set(names))) > MOST:
+        raise Unmeasured(f"{count} groups are more than the {MOST} that are compared")
+    return values, names, subjects
+
+
+def _enough(found: Estimate) -> bool:
+    return found.groups >= fewest_groups(found.level)
+
+
+def _values(items: PerItem, model: str, role: str, score: str) -> np.ndarray:
+    values = items.values(model, role, score)
+    values = READ_AS[score](values) if score in READ_AS else values
+    if np.isinf(values).any():
+        raise Unmeasured(f"{score} is infinite for a record of {role}")
+    return values
 
 
 def _mean(scores: Mapping[Key, Any], weights: Mapping[Key, Any] | None = None) -> Any:
@@ -164,7 +202,9 @@ def _names(items: PerItem, role: str, by: Grouping) -> np.ndarray:
     lost = [key for key, name in zip(ids, names, strict=True) if not name]
     if len(lost) == len(names):
         raise Unmeasured(f"no record of {role} is in a group")
-    if lost:
+    if isinstance(by, str):
+        names = [name or UNNAMED for name in names]
+    elif lost:
         why = f"for example {', '.join(lost[:3])}"
         raise EvidenceError(f"{len(lost)} records of {role} are in no group", why=why, next="Name a group for each")
     return np.asarray(names)
@@ -172,7 +212,7 @@ def _names(items: PerItem, role: str, by: Grouping) -> np.ndarray:
 
 def _column(items: PerItem, by: str) -> dict[str, str]:
     """Record id -> group, from whichever tables name groups: an attack's rows are about records of other tables."""
-    column = PLURAL.get(by, by)
+    column = COLUMNS.get(by, by)
     found: dict[str, str] = {}
     for model, roles in items.tables.items():
         for role in roles:
@@ -197,6 +237,40 @@ def all_subgroups(
     return found
 
 
+def told_subgroups(
+    items: PerItem, model: str, wanted: Sequence[tuple[str, str]], *, against: str = "", **settings: Any
+) -> list[dict[str, Any]]:
+    """Every wanted score by everything that groups records in the score tables, as an evidence file holds it.
+
+    Args:
+        items: scores of the models.
+        model: whose scores.
+        wanted: (role, score) pairs; those that cannot be had are left out.
+        against: a model whose scores are subtracted in a second reading, empty for none.
+        settings: ``draws``, ``level`` and ``seed`` of ``subgroups``.
+
+    Returns:
+        For each score of which records are in two groups or more: ``by``, ``role``, ``score``, the ``cells`` of its
+        ``Subgroups``, and in ``less`` those of the differences to ``against``. Empty where nothing groups records.
+    """
+    entries: list[dict[str, Any]] = []
+    for by in COLUMNS:
+        beside = {(one.role, one.score): one for one in _differences(items, model, wanted, against, by, settings)}
+        for found in all_subgroups(items, model, wanted, by=by, **settings):
+            if len(found.groups) < 2:
+                continue
+            entry = {"by": by, "role": found.role, "score": found.score, **found.cells()}
+            less = beside.get((found.role, found.score))
+            entries.append(entry | ({"less": less.cells()} if less else {}))
+    return entries
+
+
+def _differences(
+    items: PerItem, model: str, wanted: Sequence[tuple[str, str]], against: str, by: str, settings: Mapping[str, Any]
+) -> list[Subgroups]:
+    return all_subgroups(items, model, wanted, by=by, against=against, **settings) if against else []
+
+
 def lines(found: Sequence[Subgroups]) -> list[str]:
     """Plain text: a line for each score with its largest gap, and one for each of its groups below."""
     told: list[str] = []
@@ -210,8 +284,8 @@ def lines(found: Sequence[Subgroups]) -> list[str]:
 def _gap(part: Subgroups) -> str:
     if part.gap is None:
         return f"no gap ({part.reason})"
-    high, low = part.between
-    said = f"largest gap {part.gap.value:.3f} [{part.gap.low:.3f}, {part.gap.high:.3f}], {high} above {low}"
+    said = f"largest gap {part.gap.value:.3f} [{part.gap.low:.3f}, {part.gap.high:.3f}]"
+    said += f", {part.between[0]} above {part.between[1]}" if part.between[0] else ""
     return f"{said} ({part.reason})" if part.reason else said
 
 

@@ -16,6 +16,8 @@ from expunge.evaluation.per_item import PerItem, Table, Unmeasured
 KNOWN = 0.99
 """A text score from which on a question counts as answered right."""
 NEEDS_ORIGINAL = "the original decides which questions count: give it"
+GROUPED = ("relations", "subgroups")
+"""Columns that say in which group a record is; an item of several is in that of the last."""
 Items = dict[str, tuple[str, float]]
 
 
@@ -131,6 +133,9 @@ def derived(suite: Suite, reading: Reading, tables: Mapping[str, Mapping[str, Ta
             "subjects": [subject for subject, _ in items.values()],
             reading.measure: np.array([value for _, value in items.values()]),
         }
+        for column in set(GROUPED) & set(table):
+            names = collapse(table["ids"], table[column], [0.0] * len(table["ids"]))
+            found[model][column] = [names[key][0] for key in items]
     return found
 
 

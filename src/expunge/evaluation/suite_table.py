@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from expunge.evaluation.report_subgroups import gap_line, interval_text
 from expunge.evaluation.table import one_line
 
 HEAD = ("", "value", "interval", "reference", "original", "n", "groups", "better")
@@ -19,6 +20,22 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     interval = "too few subjects" if None in ends else f"[{ends[0]:.3f}, {ends[1]:.3f}]"
     others = [_number(row[arm].get("value")) for arm in ("reference", "original")]
     return (row["name"], _number(row["value"]), interval, *others, str(row["n"]), str(row["groups"]), row["better"])
+
+
+def _subgroups(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The largest gap of each reading, and its groups below it; empty where nothing groups the records."""
+    lines: list[str] = []
+    for row in rows:
+        for entry in row.get("subgroups", ()):
+            lines.append(f"  {row['name']} by {entry['by']}: {one_line(gap_line(entry))}")
+            if "less" in entry:
+                lines.append(f"    less the reference's: {one_line(gap_line(entry['less']))}")
+            lines += [f"    {one_line(name)}: {_group(cell)}" for name, cell in entry["groups"].items()]
+    return ["", "By subgroup:", *lines] if lines else []
+
+
+def _group(cell: Mapping[str, Any]) -> str:
+    return f"{' '.join(interval_text(cell))} ({cell['n']} records, {cell['groups']} subjects)"
 
 
 def suite_text(found: Mapping[str, Any]) -> str:
@@ -39,6 +56,7 @@ def suite_text(found: Mapping[str, Any]) -> str:
     if found["utility_kept"]:
         kept = found["utility_kept"]
         lines.append(f"utility kept: {_number(kept['value'])} [{_number(kept['low'])}, {_number(kept['high'])}]")
+    lines += _subgroups(found["rows"])
     lacking = [(row["name"], row["skipped"]) for row in found["rows"] if "skipped" in row]
     lines += ["", "Not measured:"] * bool(lacking) + [f"  {name}: {one_line(why)}" for name, why in lacking]
     if verdict := found["verdict"]:

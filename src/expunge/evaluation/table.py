@@ -18,6 +18,7 @@ from expunge.evaluation.report_cells import (
     utility_lines,
     wish_line,
 )
+from expunge.evaluation.report_costs import HEADS, any_cost, cost_notes, cost_texts
 
 WIDTH = 150
 LABEL = (16, 24)
@@ -104,11 +105,25 @@ def _facts(evidence: Evidence) -> tuple[str, ...]:
     return wish_line(evidence), given_line(evidence), ridge_line(evidence), *utility_lines(evidence)
 
 
+def _costs(evidence: Evidence) -> list[str]:
+    """What making each model took, beside the seconds that the table has; empty where nothing was counted."""
+    if not any_cost(evidence):
+        return []
+    heads = ["making the model", *HEADS.values()]
+    rows = [[one_line(row["label"]), *cost_texts(row)] for row in evidence["rows"]]
+    widths = [max(map(display_width, column)) for column in zip(heads, *rows, strict=True)]
+    lefts = [True] + [False] * len(HEADS)
+    lines = [_line(heads, widths, lefts), GAP.join("-" * width for width in widths)]
+    lines += [_line(row, widths, lefts) for row in rows]
+    return [*lines, "", *(line for text in cost_notes(evidence) for line in _folded(text)), ""]
+
+
 def _below(evidence: Evidence, reasons: Sequence[str]) -> list[str]:
     lines: list[str] = []
     for count, reason in enumerate(reasons, 1):
         lines += _folded(reason, f"[{count}] ")
     lines += [""] if lines else []
+    lines += _costs(evidence)
     for text in _facts(evidence):
         lines += _folded(text) if text else []
     judged = [f"{label}: {status}. {reason}" for label, status, reason in unearned(evidence)]
@@ -127,7 +142,8 @@ def format_table(evidence: Evidence) -> str:
 
     Returns:
         Aligned plain text, about 150 columns wide, with a final newline. Below the table: numbered reasons for cells
-        that cannot exist, the ridge line, what utility is made of, and why each claim that was not earned was not.
+        that cannot exist, what making each model took, the ridge line, what utility is made of, and why each claim that
+        was not earned was not.
 
     Raises:
         EvidenceError: a part is missing.
@@ -140,6 +156,16 @@ def format_table(evidence: Evidence) -> str:
 def _plain_markdown(text: object) -> str:
     escaped = re.sub(r"([\\`*_\[\]|#~])", r"\\\1", one_line(text))
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _markdown_costs(evidence: Evidence) -> list[str]:
+    if not any_cost(evidence):
+        return []
+    rows = [["making the model", *HEADS.values()]]
+    rows += [[row["label"], *cost_texts(row)] for row in evidence["rows"]]
+    lines = ["| " + " | ".join(map(_plain_markdown, row)) + " |" for row in rows]
+    lines.insert(1, "| --- |" + " ---: |" * len(HEADS))
+    return ["", *lines, "", *(f"* {_plain_markdown(text)}." for text in cost_notes(evidence))]
 
 
 def markdown_table(evidence: Evidence) -> str:
@@ -163,6 +189,7 @@ def markdown_table(evidence: Evidence) -> str:
     rule = ["---", *("---" if column["key"] in LEFT else "---:" for column in columns)]
     lines.insert(1, "| " + " | ".join(rule) + " |")
     lines += ["", *(f"* {_plain_markdown(f'[{k}] {reason}')}" for k, reason in enumerate(notes.reasons, 1))]
+    lines += _markdown_costs(evidence)
     below = [text for text in _facts(evidence) if text]
     lines += [f"* {_plain_markdown(text)}." for text in below]
     judged = [

@@ -70,7 +70,7 @@ def _spoken(record_id: str, question: str, answer: str, rest: Mapping[str, Any])
 
 
 def _texts(example: Example) -> list[str]:
-    values = _fields(example, "record_id", "role", "relation", "subset").values()
+    values = _fields(example, "record_id", "role", "relation", "subset", "subgroup").values()
     return [text for value in values for text in ((value,) if isinstance(value, str) else value) if text]
 
 

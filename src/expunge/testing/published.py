@@ -100,7 +100,24 @@ def _rwku() -> Files:
         facts = ({"query": q, "answer": a, "target": f"Nobody {i % 8}"} for i, (q, a) in enumerate(rows))
         return [{**fact, "type": kind, **more} for fact in facts]
 
+    def others(shift: int) -> list[dict[str, Any]]:
+        return [{"question": q, "answer": a, "subject": f"Nobody {i % 8}"} for i, (q, a) in _numbered(shift, ROWS)]
+
+    def texts(shift: int) -> list[dict[str, Any]]:
+        return [{"text": _text(i, shift), "subject": f"Nobody {i % 8}"} for i in range(ROWS)]
+
+    options = [[CITIES[(i + k) % 4] for k in range(4)] for i in range(ROWS)]
+    right_first = [{"choices": o, "labels": [1, 0, 0, 0]} for o in options]
     return {
+        "mia_forget.json": texts(0),
+        "retain_mia.json": texts(1),
+        "utility_general.json": [
+            {**row, "choices": o, "answer": i % 4} for i, (row, o) in enumerate(zip(others(5), options, strict=True))
+        ],
+        "retain_bbh.json": [{**row, "answer": [row["answer"]], "cot": "Q: Who? A: Ana."} for row in others(6)],
+        "truthful.json": [{**row, "mc1_targets": o} for row, o in zip(others(7), right_first, strict=True)],
+        "utility_factuality.jsonl": [{**row, "answers": [row["answer"], f"in {row['answer']}"]} for row in others(8)],
+        "utility_fluency.json": [{"instruction": row["question"]} for row in others(9)],
         "forget_level1.json": probes(0, "cloze", level="1"),
         "forget_level2.json": probes(1, "simple question", level="2"),
         "forget_level3.json": probes(2, "role play", level="3"),

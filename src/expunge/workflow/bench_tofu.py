@@ -12,6 +12,7 @@ from expunge.core.canonical import digest_folder
 from expunge.core.errors import ConfigError, UnknownName
 from expunge.core.example import Examples
 from expunge.core.manifest import Manifest
+from expunge.core.outcome import averaged
 from expunge.core.registry import methods as registered
 from expunge.core.training import Precision, Training
 from expunge.workflow.run import require_extra, walk_once
@@ -331,23 +332,22 @@ def _retire(walk: Any) -> None:
 
 def _pool(out: Path, walks: Sequence[Any], measured: Sequence[Mapping[str, Mapping[str, Any]]]) -> str:
     """Evidence, report and table over all seeds; returns the table."""
+    from expunge.evaluation.over_seeds import over_seeds, partly_measured
     from expunge.workflow.conclude import Conclusion, write_findings
     from expunge.workflow.recompute import keep_walk
     from expunge.workflow.tofu_notes import notes
 
     whole = copy.copy(walks[0])
     whole.out = out
-    whole.seconds = {k: sum(walk.seconds[k] for walk in walks) / len(walks) for k in walks[0].seconds}
+    whole.costs = {key: averaged([walk.costs[key] for walk in walks]) for key in walks[0].costs}
     seeds = [walk.road.seed for walk in walks]
     learned = [walk.road.facts["learned"] for walk in walks]
-    whole.road = replace(walks[0].road, facts={**walks[0].road.facts, "seeds": seeds, "learned": learned})
-    tables: Any = {
-        key: {
-            role: [tables[key][role] for tables in measured] if len(walks) > 1 else table
-            for role, table in roles.items()
-        }
-        for key, roles in measured[0].items()
-    }
+    found: dict[str, list[Any]] = {key: [tables[key] for tables in measured] for key in measured[0]}
+    facts = {**walks[0].road.facts, "seeds": seeds, "learned": learned}
+    if partly := partly_measured(found):
+        facts["partly"] = partly
+    whole.road = replace(walks[0].road, facts=facts)
+    tables = over_seeds(found)
     evidence = Conclusion(whole, tables).evidence()
     scores = {key: [walk.out / "scores" / key for walk in walks] for key in measured[0]}
     below = notes(whole.road)

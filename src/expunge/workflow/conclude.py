@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,16 +16,20 @@ from expunge.core.evidence import Evidence, Measurement, Replay
 from expunge.core.files import write_json, write_text
 from expunge.core.guarantee import Empirical, Guarantee
 from expunge.core.manifest import DONE, NAME, PUBLIC, Manifest
+from expunge.core.measure import SHADOWS
 from expunge.core.outcome import Outcome, Overlay
 from expunge.core.policy import Verdict, judge
+from expunge.core.registry import attacks
 from expunge.core.wishes import AS_RETRAINED, meaning
 from expunge.evaluation.assess import Assessed, assess
+from expunge.evaluation.attacking import OUTCOME, UNSEEN
 from expunge.evaluation.cells import cells_for
 from expunge.evaluation.contrast import Cast
-from expunge.evaluation.per_item import PerItem
+from expunge.evaluation.per_item import PerItem, Unmeasured
 from expunge.evaluation.report import render_report
 from expunge.evaluation.report_cells import YARDSTICKS
 from expunge.evaluation.report_data import item_scores, recovery, strips
+from expunge.evaluation.subgroups import told_subgroups
 from expunge.evaluation.table import format_table
 from expunge.ledger.certify import certificate_path
 from expunge.ledger.home import home
@@ -32,6 +37,7 @@ from expunge.ledger.keys import Signer, ensure_key
 from expunge.ledger.trust import trust
 from expunge.workflow.asked import VAULT
 from expunge.workflow.logged import certified
+from expunge.workflow.measure import SCORES, asked_by, scores_of
 from expunge.workflow.recompute import keep_walk
 from expunge.workflow.road import ORIGINAL, REFERENCE, SECOND, Walk
 from expunge.workflow.stages import versions
@@ -41,14 +47,15 @@ TABLES = {ORIGINAL: "original", REFERENCE: "reference", SECOND: "second"}
 PLAYERS = {part: part for part in ("reference", "second", "original")}
 DRAWS = 2000
 OVERLAY = "an overlay grants TEXT only: the weights behind it are the original's"
+NO_SHADOWS = dict.fromkeys(SHADOWS, "no shadow models were trained for this evaluation")
 NO_SECOND = "no second reference was given, so that the distance between two of them is unknown"
 ELSEWHERE = "it was made elsewhere, and how long that took is not known"
 NO_RATIO = "the reference was made elsewhere, and how long that took is not known"
 ALONE = ("guarantee", "seconds", "ratio_to_retraining")
 HEADS = {
-    "guarantee": ("guarantee", "What does the evidence allow to be claimed?", "higher"),
-    "seconds": ("seconds", "How long did it take to make this model?", "lower"),
-    "ratio_to_retraining": ("of retraining", "How long is that beside training without the records?", "lower"),
+    "guarantee": ("guarantee", "What does the evidence allow to be claimed?", "higher", "Exact"),
+    "seconds": ("seconds", "How long did it take to make this model?", "lower", "what the others are read against"),
+    "ratio_to_retraining": ("of retraining", "How long is that beside training without the records?", "lower", "1"),
 }
 SUMMARY = {
     "ks": "ks",
@@ -68,6 +75,7 @@ class Conclusion:
         tables: key -> role or attack -> table.
         given: key -> digest of a reference that was made elsewhere.
         seed: of the resampling.
+        asked: names of scores and statistics that have columns of their own.
     """
 
     def __init__(
@@ -77,22 +85,26 @@ class Conclusion:
         *,
         given: Mapping[str, str] | None = None,
         seed: int = 0,
+        asked: Sequence[str] = (),
     ) -> None:
         self.walk, self.road = walk, walk.road
-        self.given, self.seed = dict(given or {}), seed
+        self.given, self.seed, self.asked = dict(given or {}), seed, tuple(asked)
         reasons = {key: OVERLAY for key, outcome in walk.outcomes.items() if isinstance(outcome, Overlay)}
         if SECOND not in tables:
             reasons[TABLES[SECOND]] = NO_SECOND
+        reasons |= NO_SHADOWS
         self.items = items = PerItem({TABLES.get(key, key): roles for key, roles in tables.items()}, reasons)
         self.assessed: dict[str, Assessed] = {
             key: assess(
                 items,
                 self.road.policy,
+                asked=self.asked,
                 judging=TABLES.get(key, key),
                 digests=(self.digest(key), self.digest(ORIGINAL)),
                 seed=seed,
             )
             for key in tables
+            if key not in SHADOWS
         }
         self.verdicts: dict[str, Verdict] = {
             key: judge(self.road.policy, a.assessment) for key, a in self.assessed.items()
@@ -153,13 +165,16 @@ class Conclusion:
             "reason": verdict.reason,
             "cells": cells,
             "findings": findings,
+            **({"cost": self.walk.costs[key].told()} if key in self.walk.costs else {}),
+            **self.by_subgroup(key),
             **self.drawn(key),
         }
 
     def costs(self, key: str) -> dict[str, dict[str, Any]]:
         """The cells that are about time. What was made elsewhere has the reason in their place."""
-        seconds, retraining = (self.walk.seconds.get(name) for name in (key, REFERENCE))
-        ratio = None if seconds is None or retraining is None else seconds / retraining
+        took, retraining = (self.walk.costs.get(name) for name in (key, REFERENCE))
+        seconds = None if took is None else took.seconds
+        ratio = None if seconds is None or retraining is None else seconds / retraining.seconds
         told = {"seconds": (seconds, ELSEWHERE), "ratio_to_retraining": (ratio, NO_RATIO)}
         return {
             name: {
@@ -172,6 +187,24 @@ class Conclusion:
             }
             for name, (value, why) in told.items()
         }
+
+    def by_subgroup(self, key: str) -> dict[str, Any]:
+        """Every score of a row by subgroup, alone and less the reference's; nothing where nothing groups records."""
+        name, reference = TABLES.get(key, key), TABLES[REFERENCE]
+        settings = {"level": self.road.policy.level, "draws": DRAWS, "seed": self.seed}
+        against = "" if name == reference else reference
+        found = told_subgroups(self.items, name, self._wanted(name), against=against, **settings)
+        return {"subgroups": found} if found else {}
+
+    def _wanted(self, name: str) -> list[tuple[str, str]]:
+        """(role, score) of what was scored, and the outcomes of the attacks that are read as a mean over records."""
+        asked = (*asked_by(self.road.policy), *self.asked)
+        pairs = [(role, score) for role in SCORES for score in scores_of(role, asked)]
+        for attack in attacks.names():
+            with suppress(Unmeasured):
+                columns = self.items.of(name, attack)[0]
+                pairs += [(attack, OUTCOME)] if OUTCOME in columns and UNSEEN not in columns else []
+        return pairs
 
     def drawn(self, key: str) -> dict[str, Any]:
         """What the report draws of a row beyond its cells: numbers of items and of steps, no id and no text."""
@@ -195,7 +228,7 @@ class Conclusion:
             if (found := road.corpus.of(role))
         }
         columns = [{"key": "guarantee", **_head("guarantee")}]
-        shown = cells_for(road.policy.wish)
+        shown = cells_for(road.policy.wish, self.asked)
         columns += [cell.head(key) for key, cell in shown.items()]
         columns += [{"key": k, **_head(k)} for k in ALONE[1:]]
         return {
@@ -207,12 +240,16 @@ class Conclusion:
                 "versions": versions(),
                 "corpus": people,
                 "bounds": self.bounds(),
+                "criteria": [
+                    {"criterion": c.attack, "question": c.question, "margin": c.margin, "side": c.side}
+                    for c in road.policy.criteria
+                ],
                 "measured_by": {
                     "policy": digest(road.policy),
                     "reference": self.digest(REFERENCE),
                     "level": road.policy.level,
                 },
-                "seconds": {road.labels[k]: v for k, v in self.walk.seconds.items()},
+                "seconds": {road.labels[key]: cost.seconds for key, cost in self.walk.costs.items()},
                 **_wished(road.policy.wish),
                 **road.facts,
             },
@@ -267,8 +304,8 @@ def _interval(estimate: Any) -> dict[str, Any]:
 
 
 def _head(key: str) -> dict[str, str]:
-    label, question, better = HEADS[key]
-    return {"label": label, "question": question, "better": better}
+    label, question, better, retrained = HEADS[key]
+    return {"label": label, "question": question, "better": better, "retrained": retrained}
 
 
 def residue_below(out: Path) -> tuple[Residue, ...]:
@@ -278,6 +315,7 @@ def residue_below(out: Path) -> tuple[Residue, ...]:
         "data.jsonl": "the records themselves",
         "unlearned": "the model after unlearning",
         ORIGINAL: "the model before unlearning",
+        "shadows": "models that were trained on some of the records, to attack by",
         "scores": "scores and answers item by item",
         "report-with-text.html": "a report that was asked to show text",
         ".stages": "digests of the stages",

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
 from expunge.core.access import Access, Oracle
 from expunge.core.attack import Budget, at_budget, run_attack
 from expunge.core.columns import COLUMNS, split
-from expunge.core.errors import EvidenceError, StoreError, TargetError
+from expunge.core.errors import ConfigError, EvidenceError, StoreError, TargetError
 from expunge.core.example import Examples
 from expunge.core.measure import Score, Statistic
 from expunge.core.policy import Policy
 from expunge.core.registry import attacks, metrics
-from expunge.core.scorer import Said, Scorer, filled
+from expunge.core.scorer import Said, Scorer, check_scorers, filled
 from expunge.core.selection import SELECTED, Selection
 from expunge.evaluation.per_item import LEFT_OUT, left_out, outcomes
 from expunge.evaluation.score_table import Table
@@ -80,6 +81,29 @@ def asked_by(policy: Policy) -> tuple[str, ...]:
     return (*compared, *(score for detector, score in READ.items() if detector in policy.detectors))
 
 
+def read_from(scorers: Iterable[str]) -> tuple[str, ...]:
+    """Names of the scores that columns filled by scorers make possible: whoever gives a scorer asks for them."""
+    given = set(scorers)
+    found = ((name, metrics.get(name)) for name in metrics.names()) if given else ()
+    return tuple(name for name, metric in found if isinstance(metric, Score) and given & set(metric.needs))
+
+
+def asked_beside(scorers: Mapping[str, Any] | None = None, shadows: Any = None) -> tuple[str, ...]:
+    """Names of the scores and statistics that whoever gives scorers or shadow models asks for.
+
+    Raises:
+        UnknownName: no scorer fills a column of that name.
+        ConfigError: a scorer cannot be called, or what is given in place of shadow models are none.
+    """
+    from expunge.workflow.shadow_plan import READS, Shadows
+
+    check_scorers(scorers or {})
+    if shadows is not None and not isinstance(shadows, Shadows):
+        next = "Give a Shadows of expunge.workflow.shadow_plan"
+        raise ConfigError(f"shadows cannot be of the type {type(shadows).__name__}", next=next)
+    return (*read_from(scorers or ()), *(() if shadows is None else READS))
+
+
 def columns_for(scores: Sequence[str], access: Access) -> list[str]:
     """The union of what the scores need, less what the access does not allow."""
     needs = dict.fromkeys(column for name in scores for column in metrics.get(name).needs)
@@ -104,6 +128,7 @@ def score_tables(
     """
     from expunge.engine.generate import generate
     from expunge.engine.score import known_columns, score
+    from expunge.engine.together import by_first
 
     tables: dict[str, Table] = {}
     for role, examples in examples_of(selection).items():
@@ -116,6 +141,8 @@ def score_tables(
             table["subsets"] = [example.subset for example in examples]
         if any(example.relation for example in examples):
             table["relations"] = [example.relation for example in examples]
+        if any(example.subgroup for example in examples):
+            table["subgroups"] = [example.subgroup for example in examples]
         if Access.LOGPROBS in oracle.access:
             table |= score(oracle, examples, [c for c in columns if c != "generated"])
         else:
@@ -124,12 +151,16 @@ def score_tables(
             questions = [example.question for example in examples]
             table["generated"] = generate(oracle, questions, max_new_tokens=longest_answer(oracle, examples))
             said = [Said(e.question, e.answer, text) for e, text in zip(examples, table["generated"], strict=True)]
-            table |= {name: filled(name, scorers[name], said) for name in judging}
+            table |= by_first(partial(_filled, {name: scorers[name] for name in judging}, said))
             # Scores of texts need a package that whoever judges the tables may lack.
             text_scores = [s for s in map(metrics.get, scores_of(role, asked)) if s.access == Access.TEXT]
             table |= {s.name: s.of(table) for s in text_scores if set(s.needs) <= table.keys()}
         tables[role] = table
     return tables
+
+
+def _filled(scorers: Mapping[str, Scorer], said: Sequence[Said]) -> dict[str, Any]:
+    return {name: filled(name, scorer, said) for name, scorer in scorers.items()}
 
 
 def attack_tables(

@@ -20,7 +20,7 @@ from expunge.core.canonical import digest, plain, read_json
 from expunge.core.errors import EvidenceError, StoreError
 from expunge.core.evidence import Replay
 from expunge.core.files import write_bytes, write_text
-from expunge.core.outcome import Outcome, Overlay
+from expunge.core.outcome import Cost, Outcome, Overlay
 from expunge.core.policy import Policy
 from expunge.core.selection import Selection
 from expunge.ledger.keys import PublicKey
@@ -79,13 +79,13 @@ class Told:
         road: name, title, policy, labels, threads, facts and corpus.
         out: folder.
         outcomes: key -> outcome.
-        seconds: key -> what making the model took, as far as that is known.
+        costs: key -> what making the model took, as far as that is known.
     """
 
     road: Any
     out: Path
     outcomes: Mapping[str, Any]
-    seconds: Mapping[str, float]
+    costs: Mapping[str, Cost]
 
 
 def keep_walk(
@@ -115,7 +115,7 @@ def keep_walk(
         "policy": _kept_policy(road.policy),
         "road": {name: getattr(road, name) for name in ("name", "title", "labels", "threads", "facts")},
         "corpus": corpus.relative_to(out).as_posix(),
-        "seconds": dict(walk.seconds),
+        "costs": {key: cost.told() for key, cost in walk.costs.items()},
         "versions": versions(),
         "models": {key: _kept_outcome(outcome) for key, outcome in walk.outcomes.items()},
         "scores": [
@@ -287,6 +287,7 @@ def _suite_again(run: Path, kept: Mapping[str, Any], scratch: Path) -> None:
 def told_again(run: Path, kept: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
     """What a conclusion is drawn from: a walk or what stands for it, and the tables."""
     from expunge.data.jsonl import read_examples
+    from expunge.evaluation.over_seeds import over_seeds
     from expunge.evaluation.score_table import load_tables
 
     # What was forgotten is in the score tables; an outcome only has to have something in its place.
@@ -294,11 +295,23 @@ def told_again(run: Path, kept: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]
     nothing = Selection(forget=corpus.of("forget"))
     outcomes = {key: _outcome(model, nothing) for key, model in kept["models"].items()}
     road = _Road(policy=judging_policy(kept), corpus=corpus, **kept["road"])
-    tables: dict[str, Any] = {}
-    for key, folders in kept["scores"]:
-        found = [load_tables(run / folder) for folder in folders]
-        tables[key] = found[0] if len(found) == 1 else {role: [table[role] for table in found] for role in found[0]}
-    return Told(road, run, outcomes, kept["seconds"]), tables
+    found = {key: [load_tables(run / folder) for folder in folders] for key, folders in kept["scores"]}
+    return Told(road, run, outcomes, _costs(kept)), over_seeds(found)
+
+
+def _costs(kept: Mapping[str, Any]) -> dict[str, Cost]:
+    """What making each model took; runs of earlier versions kept its seconds alone."""
+    if "costs" in kept:
+        return {key: Cost.read(told) for key, told in kept["costs"].items()}
+    return {key: Cost(float(seconds)) for key, seconds in kept["seconds"].items()}
+
+
+def tables_in(folders: Sequence[Path]) -> dict[str, Any]:
+    """The score tables in folders: role -> table, or a list of one a folder where there are several."""
+    from expunge.evaluation.score_table import load_tables
+
+    found = [load_tables(folder) for folder in folders]
+    return found[0] if len(found) == 1 else {role: [table[role] for table in found] for role in found[0]}
 
 
 def _findings_again(kept: Mapping[str, Any], conclusion: Any, scratch: Path) -> None:

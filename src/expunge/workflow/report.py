@@ -87,6 +87,28 @@ def _evidence(run: Path) -> dict[str, Any]:
     return value
 
 
+def beside(run: Path) -> dict[str, Any]:
+    """What the evidence of one request says of its result beside the numbers that are judged.
+
+    Args:
+        run: folder of a result that was evaluated.
+
+    Returns:
+        ``cost`` of making it, with its ``ratio_to_retraining`` or the reason why that is not known, and every score in
+        ``subgroups``; this is empty where nothing groups the records.
+
+    Raises:
+        StoreError: the folder holds no evidence.
+        EvidenceError: the evidence is malformed.
+    """
+    from expunge.evaluation.report_cells import methods
+
+    row = methods(_evidence(run))[0]
+    ratio = row["cells"]["ratio_to_retraining"]
+    told = {"value": ratio["value"], "reason": ratio["reason"]}
+    return {"cost": {**row.get("cost", {}), "ratio_to_retraining": told}, "subgroups": row.get("subgroups", [])}
+
+
 def _check_place(page: Page) -> None:
     if page.path.suffix.lower() not in (".html", ".htm") or page.path.is_dir():
         raise ConfigError(f"{page.path} is no name for a page", next="Give a file name that ends in .html")

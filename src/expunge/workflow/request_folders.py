@@ -142,7 +142,7 @@ def unlearn_several(
             _check_same(folder, Records(*selection.forget.ids), basis, wish, chosen, seed)
         try:
             if in_sequence:
-                return _one_by_one(target, paths[0].model, selections, chosen, folders, basis, wish, seed)
+                return _one_by_one(target, paths[0].model, selections, chosen, folders, basis, wish, seed, settings)
             (out / WORK).mkdir(exist_ok=True)
             whole = together(selections)
             # All are kept before the first answer is, which names the batch by them.
@@ -154,7 +154,7 @@ def unlearn_several(
             answers = shared_out(outcome, requests, selections)
             for folder, answer in zip(folders, answers, strict=True):
                 if not _known(folder, answer.outcome):
-                    keep_result(folder, paths[0].model, answer.outcome.selection, answer.outcome)
+                    keep_result(folder, paths[0].model, answer.outcome.selection, answer.outcome, settings)
             shutil.rmtree(out / WORK, ignore_errors=True)
         except ExpungeError:
             _remove_unanswered(out, folders)
@@ -171,6 +171,7 @@ def _one_by_one(
     basis: str,
     wish: Wish,
     seed: int,
+    settings: Mapping[str, Any],
 ) -> tuple[Answer, ...]:
     answers: list[Answer] = []
     for selection, folder in zip(in_turn(selections), folders, strict=True):
@@ -180,7 +181,7 @@ def _one_by_one(
             asked_of(folder, selection, basis, target, method, seed, wish=wish)
             outcome = unlearn_selection(target, selection, method, seed=seed, workdir=folder / WORK, wish=wish)
             outcome = with_earlier(outcome, [(a.request, a.outcome.selection.forget) for a in answers])
-            keep_result(folder, model, selection, outcome)
+            keep_result(folder, model, selection, outcome, settings)
             shutil.rmtree(folder / WORK, ignore_errors=True)
         elif outcome.before != target.digest():
             raise _another(folder)

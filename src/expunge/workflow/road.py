@@ -14,6 +14,7 @@ from typing import Any
 
 from expunge.core.access import Access
 from expunge.core.canonical import digest
+from expunge.core.counting import counting
 from expunge.core.evidence import Replay
 from expunge.core.example import ROLES, Examples
 from expunge.core.files import write_bytes, write_json
@@ -97,7 +98,7 @@ class Walk:
         unseen = tuple(role for role in ROLES if role not in road.learned)
         self.selection = resolve(self.request.scope, self.store, never_learned=unseen)
         self.outcomes: dict[str, Outcome[Saved] | Overlay[Saved]] = {}
-        self.seconds: dict[str, float] = {}
+        self.costs: dict[str, Cost] = {}
 
     def _request(self) -> Request:
         """The request, kept between runs: its salt is drawn once."""
@@ -139,13 +140,17 @@ class Walk:
 
     def _trained(self, key: str, make: Callable[[Path], Any]) -> None:
         def build() -> dict[str, Any]:
+            from expunge.engine.spent import cost_of_training, start_counting
+
+            start_counting()
             started = time.perf_counter()
-            work = self._work(key)
-            make(work).save(self.out / key)
-            return {"seconds": time.perf_counter() - started}
+            with counting() as counted:
+                target = make(self._work(key))
+            target.save(self.out / key)
+            return cost_of_training(None, target, counted, seconds=time.perf_counter() - started).told()
 
         inputs = {"recipe": self.road.recipe.digest(), "data": self.store.digest(), "learned": list(self.road.learned)}
-        self.seconds[key] = float(self.recipes.do(key, inputs, [key], build)["seconds"])
+        self.costs[key] = Cost.read(self.recipes.do(key, inputs, [key], build))
         shutil.rmtree(self._work(key), ignore_errors=True)
 
     def _work(self, key: str) -> Path:
@@ -176,8 +181,7 @@ class Walk:
         done = stages.do(key, inputs, [key], build)
         # Only now: a kill before the stage is noted then finds the checkpoint again.
         shutil.rmtree(self._work(key), ignore_errors=True)
-        cost = Cost.read(done["cost"])
-        self.seconds[key] = cost.seconds
+        self.costs[key] = cost = Cost.read(done["cost"])
         shared: dict[str, Any] = {
             "before": original.digest(),
             "method": done["method"],

@@ -19,10 +19,12 @@ from expunge.core.example import Example, Examples
 from expunge.core.files import write_bytes
 from expunge.core.measure import MEMBER, SHADOWS
 from expunge.core.registry import methods
+from expunge.core.request import Wish
 from expunge.core.seeds import derive, keyed_order
 from expunge.core.selection import SELECTED, Selection
 from expunge.core.space import with_settings
 from expunge.core.training import Training
+from expunge.core.wishes import AS_RETRAINED, answering
 from expunge.data.jsonl import dump_examples, read_examples
 from expunge.evaluation.score_table import save_tables
 from expunge.workflow.measure import columns_for
@@ -110,13 +112,14 @@ def body_of(recipe: Any) -> dict[str, Any]:
     return {"base": base, "training": training, "on_long": recipe.on_long}
 
 
-def method_of(name: str, settings: Mapping[str, Any], recipe: Any) -> Any:
+def method_of(name: str, settings: Mapping[str, Any], recipe: Any, wish: Wish = AS_RETRAINED) -> Any:
     """A registered method, so set; one that trains anew does so by the shadow models' own recipe.
 
     Raises:
         UnknownName: no method has that name, or it has no such setting.
+        ClaimError: it cannot answer the wish.
     """
-    found = with_settings(methods.get(name), settings)
+    found = answering(with_settings(methods.get(name), settings), wish)
     return found.with_recipe(recipe) if hasattr(found, "with_recipe") else found
 
 
@@ -124,8 +127,8 @@ def shadowed(item: Mapping[str, Any]) -> str:
     """Train and score one shadow model; unlearn and score it, if a method is given. What is there is not done again.
 
     Args:
-        item: ``out``; ``data``, the selection's digest; ``recipe``, of ``body_of``; ``number`` and ``seed``; ``method``
-            and ``settings``; ``keys``, the names of what is made, by part.
+        item: ``out``; ``data``, the selection's digest; ``recipe``, of ``body_of``; ``number`` and ``seed``;
+            ``method``, ``settings`` and ``wish``; ``keys``, the names of what is made, by part.
 
     Returns:
         The name of the trained model.
@@ -140,7 +143,8 @@ def shadowed(item: Mapping[str, Any]) -> str:
     if not (out / SCORES / trained).is_dir():
         _score(out, trained, target, whole, own)
     if unlearned and not (out / SCORES / unlearned).is_dir():
-        method, work = method_of(item["method"], item["settings"], recipe), out / WORK / unlearned
+        method = method_of(item["method"], item["settings"], recipe, item["wish"])
+        work = out / WORK / unlearned
         outcome = method.unlearn(target.target, own, seed=derive(item["seed"], "unlearn", number), workdir=work)
         _score(out, unlearned, outcome.target, whole, own)
         shutil.rmtree(work, ignore_errors=True)

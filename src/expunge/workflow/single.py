@@ -20,7 +20,7 @@ from expunge.core.guarantee import Empirical
 from expunge.core.launch import rank
 from expunge.core.manifest import NAME, Manifest
 from expunge.core.outcome import Cost, Outcome, Overlay
-from expunge.core.policy import Assessment, Policy, Verdict
+from expunge.core.policy import Assessment, Policy
 from expunge.core.registry import methods
 from expunge.core.request import Records, Request, Wish
 from expunge.core.selection import Selection
@@ -51,16 +51,14 @@ from expunge.workflow.verbs import (
     adopt,
     check,
     check_answers,
-    find_policy,
-    measure,
     policy_for,
     some_given,
     unlearn_selection,
 )
 
 CARD, DATA, MODEL, FOUND = "outcome.json", "data.jsonl", "unlearned", "assessment.json"
-WORK, NAMED, SCORES = ".work", "model", "scores"
-EVALUATED = (FOUND, KEPT, SCORES, *FINDINGS)
+WORK, NAMED, SCORES, BY = ".work", "model", "scores", "shadows"
+EVALUATED = (FOUND, KEPT, SCORES, BY, *FINDINGS)
 ELSEWHERE = (
     Residue("the original model", "it was left as it is"),
     Residue("the files that were read", "so were they"),
@@ -191,7 +189,7 @@ def unlearn_paths(
             asked_of(out, selection, basis, target, chosen, seed, read=read, wish=wish, policy=policy)
             outcome = unlearn_selection(target, selection, chosen, seed=seed, workdir=out / WORK, **asked)
             outcome = claiming(outcome, pinned_policy(chosen, policy))
-            keep_result(out, paths.model, selection, outcome)
+            keep_result(out, paths.model, selection, outcome, settings)
         except ExpungeError:
             remove_unfinished(out)
             raise
@@ -240,8 +238,16 @@ def claiming(outcome: Outcome[Any] | Overlay[Any], policy: Policy | None) -> Out
     return replace(outcome, claim=Empirical(policy.name, digest(policy)))
 
 
-def keep_result(out: Path, model: str, selection: Selection, outcome: Any) -> None:
-    """Write a result with all that judging it needs; the request is kept already, the manifest comes last."""
+def keep_result(out: Path, model: str, selection: Selection, outcome: Any, settings: Mapping[str, Any]) -> None:
+    """Write a result with all that judging it needs; the request is kept already, the manifest comes last.
+
+    Args:
+        out: folder.
+        model: that was unlearned.
+        selection: what was forgotten and kept.
+        outcome: the result.
+        settings: of the method, where they differ from its defaults; shadow models forget by them too.
+    """
     everything = [e for role in ROLES for e in selection.role(role)]
     write_bytes(out / DATA, dump_examples(everything))
     outcome.target.save(out / MODEL)
@@ -258,6 +264,7 @@ def keep_result(out: Path, model: str, selection: Selection, outcome: Any) -> No
         "cost": outcome.cost.told(),
         "notes": outcome.notes,
         "wish": outcome.wish,
+        "settings": {name: value for name, value in settings.items() if value is not None},
     }
     write_json(out / CARD, card)
     write_manifest(out)
@@ -332,78 +339,6 @@ def read_outcome(out: Path, *, ignoring: Collection[str] = ()) -> Outcome[Any] |
 def wish_of(card: Mapping[str, Any]) -> Wish:
     """The wish that a result answers; one from before there were several forgot as if retrained."""
     return card.get("wish", AS_RETRAINED)
-
-
-def prepare_evaluation(
-    out: Path, policy: str | Policy | None, reference: str, second: str | None
-) -> tuple[Policy, dict[str, Any]]:
-    """Check what an evaluation needs. Writes nothing.
-
-    Args:
-        out: folder of the result.
-        policy: a policy or its name; None for the one for what was wished.
-        reference: folder of a model that never knew.
-        second: folder of another, None for none.
-
-    Returns:
-        The policy, and the loaded references by argument of ``evaluate``.
-
-    Raises:
-        UnknownName: no policy has that name.
-        StoreError: the folder holds no result.
-        ConfigError: it is certified already.
-        EvidenceError: the policy judges another wish.
-        TargetError: a reference cannot be loaded.
-    """
-    require_extra("expunge evaluate")
-    if policy is not None:
-        find_policy(policy)
-    require_result(out)
-    rule = policy_for(wish_of(read_json(out / CARD)), policy)
-    if certificate_path(out, NAMED).exists():
-        raise ConfigError(
-            f"{out} is certified already",
-            why="its certificate digests what was found before",
-            next=f"Move {certificate_path(out, NAMED)} away first",
-        )
-    return rule, {"reference": adopt(reference), "second": adopt(second) if second else None}
-
-
-def evaluate_folder(
-    out: Path,
-    *,
-    policy: str | Policy | None,
-    reference: str,
-    second: str | None,
-    seed: int = 0,
-    sealed: bytes = b"",
-) -> Verdict:
-    """Measure what a folder holds against references, judge it, and keep what was found.
-
-    Args:
-        out: folder of the result.
-        policy: a policy or its name; None for the one for what was wished.
-        reference: folder of a model that never knew.
-        second: folder of another, None for none.
-        seed: of attacks and resampling.
-        sealed: the signed file that the policy came in, without which no certificate states one that does not ship.
-
-    Raises:
-        UnknownName: no policy has that name.
-        StoreError: the folder holds no result.
-        TargetError: a model cannot be loaded.
-    """
-    from expunge.workflow.single_findings import keep_findings
-
-    rule, models = prepare_evaluation(out, policy, reference, second)
-    with locked(out):
-        shutil.rmtree(out / WORK, ignore_errors=True)
-        outcome = read_outcome(out, ignoring=EVALUATED)
-        references = {name: model.digest() for name, model in models.items() if model is not None}
-        measured = measure(outcome, rule, **models, seed=seed)
-        verdict = keep_findings(out, outcome, rule, measured, references, seed=seed, sealed=sealed.decode())
-        write_manifest(out)
-    return verdict
 
 
 def _check_own(out: Path, outcome: Outcome[Any] | Overlay[Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,12 @@ from expunge.core.canonical import read_json
 from expunge.core.errors import StoreError
 from expunge.core.evidence import Measurement
 from expunge.core.files import replace_folder, write_json
+from expunge.core.measure import SHADOWS
 from expunge.core.policy import Assessment, Policy, Verdict
 from expunge.data.jsonl import read_examples
-from expunge.evaluation.score_table import load_tables, save_tables
+from expunge.evaluation.score_table import save_tables
 from expunge.workflow.conclude import Conclusion, write_findings
-from expunge.workflow.recompute import Told, keep_walk
+from expunge.workflow.recompute import Told, keep_walk, tables_in
 from expunge.workflow.road import ORIGINAL, REFERENCE, SECOND, Road
 from expunge.workflow.single import DATA, FOUND, NAMED, SCORES
 
@@ -39,6 +40,7 @@ def keep_findings(
     *,
     seed: int,
     sealed: str = "",
+    asked: Sequence[str] = (),
 ) -> Verdict:
     """Write score tables, what the findings rest on, and the findings; what certificates read comes last.
 
@@ -50,17 +52,21 @@ def keep_findings(
         references: ``reference`` and ``second`` -> digest of the model.
         seed: of attacks and resampling.
         sealed: the signed file that the policy came in, empty for none.
+        asked: names of scores and statistics that have columns of their own.
 
     Returns:
         The verdict on the result.
     """
     key = row_of(outcome)
     parts = {ORIGINAL: "original", **GIVEN, key: "model"}
-    _keep_tables(out, {row: measured[part] for row, part in parts.items() if part in measured})
-    scores = {row: [out / SCORES / row] for row, part in parts.items() if part in measured}
+    kept = {row: {row: measured[part]} for row, part in parts.items() if part in measured}
+    kept |= {part: _each(part, measured[part]) for part in SHADOWS if part in measured}
+    _keep_tables(out, {place: tables for places in kept.values() for place, tables in places.items()})
+    scores = {row: [out / SCORES / place for place in places] for row, places in kept.items()}
     earlier = int(read_json(out / FOUND).get("attempts", 0)) if (out / FOUND).is_file() else 0
     single = {"row": key, "attempts": earlier + 1, "references": dict(references), "seed": seed}
     single |= {"sealed": sealed} if sealed else {}
+    single |= {"asked": list(asked)} if asked else {}
     road = Road(
         name="",
         title=f"One request answered by {key.replace('_', ' ')}",
@@ -74,9 +80,9 @@ def keep_findings(
         facts={"certificate": NAMED, **{name: told for name, told in outcome.notes.items() if name == "given"}},
         threads=0,
     )
-    told = Told(road, out, {key: outcome}, {key: float(outcome.cost.seconds)})
+    told = Told(road, out, {key: outcome}, {key: outcome.cost})
     keep_walk(out, told, scores, out / DATA, ridge={}, single=single)
-    conclusion = concluded(told, {row: load_tables(folder) for row, [folder] in scores.items()}, single)
+    conclusion = concluded(told, {row: tables_in(folders) for row, folders in scores.items()}, single)
     write_findings(out, conclusion.evidence())
     write_found(out, single, conclusion)
     return conclusion.verdicts[key]
@@ -92,7 +98,7 @@ def concluded(told: Any, tables: Mapping[str, Mapping[str, Any]], single: Mappin
     """
     references = single["references"]
     given = {row: references[part] for row, part in GIVEN.items() if part in references}
-    return Conclusion(told, tables, given=given, seed=single["seed"])
+    return Conclusion(told, tables, given=given, seed=single["seed"], asked=single.get("asked", ()))
 
 
 def write_found(out: Path, single: Mapping[str, Any], conclusion: Conclusion) -> None:
@@ -113,6 +119,12 @@ def write_found(out: Path, single: Mapping[str, Any], conclusion: Conclusion) ->
         "measurements": [TypeAdapter(Measurement).dump_python(m, mode="json") for m in assessed.measurements],
     }
     write_json(out / FOUND, body)
+
+
+def _each(part: str, roles: Mapping[str, Sequence[Any]]) -> dict[str, dict[str, Any]]:
+    """Place -> tables of each of the models that play a part."""
+    count = len(next(iter(roles.values())))
+    return {f"{part}/{n:03}": {role: tables[n] for role, tables in roles.items()} for n in range(count)}
 
 
 def _keep_tables(out: Path, tables: Mapping[str, Mapping[str, Any]]) -> None:

@@ -17,6 +17,7 @@ from expunge.evaluation.contrast import contrast
 from expunge.evaluation.per_item import Unmeasured
 from expunge.evaluation.suite_findings import MISSING, Findings, Measured, plain
 from expunge.workflow.recompute import KEPT
+from expunge.workflow.suite_budget import made_with
 from expunge.workflow.suite_run import measured_in
 
 By = Literal["sizes", "requests"]
@@ -37,18 +38,22 @@ def across_runs(runs: Sequence[Path], by: By) -> dict[str, Any]:
     Raises:
         ConfigError: there are fewer than two runs, or the suite compares nothing over runs.
         StoreError: a folder holds no run of a suite.
-        EvidenceError: the runs are of different suites.
+        EvidenceError: the runs are of different suites, or made their attacks with different settings.
     """
     if by not in get_args(By) or len(runs) < 2:
         raise ConfigError(
             "nothing to compare", why=f"{len(runs)} runs by {by}", next="Give two or more, by sizes or requests"
         )
-    measured = [_measured(run) for run in runs]
+    kept = [_kept(run) for run in runs]
+    measured = [measured_in(run, about) for run, about in zip(runs, kept, strict=True)]
     suite = measured[0].suite
     if any(other.suite != suite for other in measured):
         raise EvidenceError("the runs are of different suites", next="Give runs of one suite")
     if not suite.across:
         raise ConfigError(f"the suite {suite.name} compares nothing over runs")
+    made = [made_with(about, suite) for about in kept]
+    if any(other[name] != made[0][name] for other in made for name in suite.across if name in made[0]):
+        raise EvidenceError("the runs attacked with different settings", next="Run them at one budget")
     steps = [_forgotten(found) if by == "sizes" else place + 1 for place, found in enumerate(measured)]
     order = sorted(range(len(runs)), key=lambda i: steps[i])
     ordered = [measured[i] for i in order]
@@ -60,11 +65,11 @@ def across_runs(runs: Sequence[Path], by: By) -> dict[str, Any]:
     }
 
 
-def _measured(run: Path) -> Measured:
+def _kept(run: Path) -> dict[str, Any]:
     kept = read_json(run / KEPT) if (run / KEPT).is_file() else {}
     if kept.get("kind") != "suite":
         raise StoreError(f"{run} holds no run of a suite", next="Run expunge suite first")
-    return measured_in(run, kept)
+    return kept
 
 
 def _forgotten(measured: Measured) -> int:

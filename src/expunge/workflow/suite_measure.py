@@ -9,17 +9,18 @@ from dataclasses import replace
 from typing import Any
 
 from expunge.core.access import Access, Oracle
-from expunge.core.attack import Budget, at_budget, run_attack
+from expunge.core.attack import Budget, run_attack
 from expunge.core.errors import ConfigError, EvidenceError, ExpungeError, StoreError, TargetError, UnknownName
 from expunge.core.example import Examples
 from expunge.core.measure import Score, Statistic
 from expunge.core.registry import attacks, metrics
 from expunge.core.scorer import Said, Scorer, filled
 from expunge.core.selection import SAMPLED, Selection
-from expunge.core.suite import Part, Reading, Suite, whole
+from expunge.core.suite import Part, Suite, whole
 from expunge.evaluation.per_item import outcomes
 from expunge.evaluation.score_table import Table
 from expunge.workflow.measure import columns_for, longest_answer
+from expunge.workflow.suite_budget import attacks_of
 
 CORPORA = "expunge.data.corpora"
 SAID_AND_MEANT = ("text", "token_hit", "mask")
@@ -98,6 +99,10 @@ def part_table(
     table: Table = {"ids": list(examples.ids), "subjects": list(examples.subjects)}
     if len(part.subsets) > 1:
         table["subsets"] = [example.subset for example in examples]
+    if any(example.relation for example in examples):
+        table["relations"] = [example.relation for example in examples]
+    if any(example.subgroup for example in examples):
+        table["subgroups"] = [example.subgroup for example in examples]
     if Access.LOGPROBS in oracle.access:
         table |= score(oracle, examples, [c for c in columns if c != "generated"])
     else:
@@ -141,13 +146,8 @@ def suite_tables(
     return tables
 
 
-def attack_readings(suite: Suite) -> list[Reading]:
-    """The readings whose measure is an attack."""
-    return [reading for reading in suite.readings if reading.measure in attacks.names()]
-
-
 def suite_attacks(
-    models: Mapping[str, Any], suite: Suite, corpus: Examples, budget: Budget, seed: int, access: Access
+    models: Mapping[str, Any], suite: Suite, corpus: Examples, budget: Budget | None, seed: int, access: Access
 ) -> tuple[dict[str, dict[str, Table]], dict[str, str]]:
     """Every attack of a suite on every model.
 
@@ -155,29 +155,32 @@ def suite_attacks(
         models: name -> target; ``original`` serves the attacks that compare with it.
         suite: names the attacks.
         corpus: its data.
-        budget: of the attacks.
+        budget: of the attacks that no criterion judges; see ``suite_budget``.
         seed: of the attacks.
         access: what the caller allows.
 
     Returns:
         Model -> ``attack.`` and name of the reading -> table; and name of a reading -> why it was not measured.
+
+    Raises:
+        ConfigError: a criterion names another budget.
     """
     tables: dict[str, dict[str, Table]] = {name: {} for name in models}
     skipped: dict[str, str] = {}
     first = models["original"].oracle(access) if "original" in models else None
-    for reading in attack_readings(suite):
-        attack = at_budget(attacks.get(reading.measure), budget)
+    for name, (_, attack) in attacks_of(suite, budget).items():
+        reading = suite.reading(name)
         try:
             selection = _selection(corpus, examples_of(corpus, suite.part(reading.part)), suite)
             found = {
-                name: outcomes(run_attack(attack, model.oracle(access), selection, seed=seed, original=first))
-                for name, model in models.items()
+                who: outcomes(run_attack(attack, model.oracle(access), selection, seed=seed, original=first))
+                for who, model in models.items()
             }
         except (EvidenceError, StoreError, TargetError) as error:
-            skipped[reading.name] = str(error)
+            skipped[name] = str(error)
         else:
-            for name, table in found.items():
-                tables[name][f"attack.{reading.name}"] = table
+            for who, table in found.items():
+                tables[who][f"attack.{name}"] = table
     return tables, skipped
 
 

@@ -23,6 +23,7 @@ from expunge.evaluation.suite_findings import ARMS, Measured, suite_findings
 from expunge.evaluation.suite_table import suite_text
 from expunge.workflow.recompute import KEPT
 from expunge.workflow.run import locked, require_extra
+from expunge.workflow.suite_budget import attacks_of, made_otherwise, stated_attacks
 
 FOUND, TABLE, SCORES = "suite.json", "table.txt", "scores"
 
@@ -48,7 +49,7 @@ def run_suite(
     scorers: Mapping[str, Scorer] | None = None,
     tasks: Sequence[str] = (),
     options: Mapping[str, Any] | None = None,
-    budget: Budget = "quick",
+    budget: Budget | None = None,
     access: Access | None = None,
     draws: int = 2000,
     seed: int = 0,
@@ -66,7 +67,8 @@ def run_suite(
         scorers: column, ``toxicity`` for instance -> who fills it; see ``core.scorer``.
         tasks: of the evaluation harness, run on the judged model.
         options: of the reader, such as ``{"split": "forget05"}``.
-        budget: of the attacks, ``quick`` or ``full``.
+        budget: of the attacks that no criterion judges, ``quick`` by default; a judged one runs at the budget that its
+            criterion names, and asking for another is refused.
         access: what may be used of the models; all that they grant, by default.
         draws: resamples of the intervals.
         seed: of attacks and resampling.
@@ -77,10 +79,10 @@ def run_suite(
     Raises:
         MissingExtra: a package is not installed.
         StoreError: data is missing; it says which and how to get it.
-        ConfigError: the folder holds something else.
-        EvidenceError: a model would be compared with itself.
+        ConfigError: the folder holds something else, or a criterion names another budget than is asked for.
+        EvidenceError: a model would be compared with itself, or an attack is not the one that a criterion pins.
     """
-    chosen, corpus = prepare_suite(suite, data, out, tasks=tasks, options=options)
+    chosen, corpus = prepare_suite(suite, data, out, tasks=tasks, options=options, budget=budget)
     models = load_arms(chosen, dict(zip(ARMS, (target, reference, second, original), strict=True)))
     allowed = Access.all() if access is None else access
     with locked(out):
@@ -92,7 +94,13 @@ def run_suite(
 
 
 def prepare_suite(
-    suite: str | Suite, data: str, out: Path, *, tasks: Sequence[str] = (), options: Mapping[str, Any] | None = None
+    suite: str | Suite,
+    data: str,
+    out: Path,
+    *,
+    tasks: Sequence[str] = (),
+    options: Mapping[str, Any] | None = None,
+    budget: Budget | None = None,
 ) -> tuple[Suite, Any]:
     """Check what can be checked without a model. Writes nothing.
 
@@ -102,6 +110,7 @@ def prepare_suite(
         out: as for ``run_suite``.
         tasks: as for ``run_suite``.
         options: as for ``run_suite``.
+        budget: as for ``run_suite``.
 
     Returns:
         The suite and its data.
@@ -113,6 +122,7 @@ def prepare_suite(
 
     chosen = find_suite(suite)
     require_extra("expunge suite")
+    attacks_of(chosen, budget)
     if tasks:
         from expunge.workflow.harness import require_tasks
 
@@ -152,7 +162,7 @@ def _measure(
     out: Path,
     scorers: Mapping[str, Scorer],
     tasks: Sequence[str],
-    budget: Budget,
+    budget: Budget | None,
     access: Access,
     draws: int,
     seed: int,
@@ -179,7 +189,7 @@ def _measure(
         "skipped": skipped,
         "tasks": rows,
         "scorers": sorted(scorers),
-        "budget": budget,
+        "attacks": stated_attacks(suite, budget),
         "access": list(access.names),
         "draws": draws,
         "seed": seed,
@@ -229,7 +239,7 @@ def measured_in(run: Path, kept: Mapping[str, Any], suite: Suite | None = None) 
     return Measured(
         suite=suite,
         tables={name: load_tables(run / SCORES / name) for name in digests},
-        skipped=kept["skipped"],
+        skipped={**kept["skipped"], **made_otherwise(kept, suite)},
         tasks=kept["tasks"],
         digests=(digests["model"], digests["original"]) if "original" in digests else None,
         draws=kept["draws"],
@@ -249,7 +259,9 @@ def write_suite(run: Path, kept: Mapping[str, Any], place: Path, *, suite: Suite
     Returns:
         What ``suite.json`` holds.
     """
-    about = {name: kept[name] for name in ("models", "budget", "access", "scorers", "versions")}
+    about = {
+        name: kept[name] for name in ("models", "attacks", "budget", "access", "scorers", "versions") if name in kept
+    }
     found = {**suite_findings(measured_in(run, kept, suite)), "run": about}
     write_json(place / FOUND, found)
     write_text(place / TABLE, suite_text(found))

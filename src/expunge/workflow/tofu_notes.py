@@ -15,7 +15,8 @@ def notes(road: Any) -> str:
     """One line a fact, from the facts of a road.
 
     Args:
-        road: with the facts ``seeds``, ``learned``, ``settings`` and ``tokens``.
+        road: with the facts ``seeds``, ``learned``, ``settings`` and ``tokens``; ``partly`` where something was not
+            measured at every seed.
     """
     facts: Mapping[str, Any] = road.facts
     lines = [_seeds(facts["seeds"])]
@@ -28,6 +29,7 @@ def notes(road: Any) -> str:
             "subjects"
         )
     lines += [_learned(seed, found) for seed, found in zip(facts["seeds"], facts["learned"], strict=True)]
+    lines += [_partly(name, found, facts["seeds"]) for name, found in facts.get("partly", {}).items()]
     by_source: dict[str, list[str]] = {}
     for name, source in facts["settings"].items():
         by_source.setdefault(source, []).append(name)
@@ -62,3 +64,14 @@ def _learned(seed: int, learned: Mapping[str, Any]) -> str:
     fails = last["ks"] >= MUST_FAIL
     verdict = "fails, at" if fails else "does not fail, for lack of learning:"
     return f"Seed {seed}: the original {verdict} KS D {last['ks']:.2f} after {last['length']:g} {unit}{longer}"
+
+
+def _partly(name: str, found: Mapping[str, Any], seeds: Sequence[int]) -> str:
+    """At how many seeds something was read, and why not at the others.
+
+    >>> _partly("alias", {"at": [0, 2], "why": ["no question names a subject"]}, [4, 5, 6])
+    'alias: read at 2 of 3 seeds (4, 6); left out at the others: no question names a subject'
+    """
+    here = f" ({', '.join(str(seeds[place]) for place in found['at'])})" if found["at"] else ""
+    said = f"{name}: read at {len(found['at'])} of {len(seeds)} seeds{here}"
+    return f"{said}; left out at the others: {'; '.join(found['why'])}" if found["why"] else said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from expunge.core.access import Access
 from expunge.core.certificate import Certificate, Residue, issue
 from expunge.core.errors import ClaimError, EvidenceError, TargetError
 from expunge.core.guarantee import Empirical, Suppressed, Unproven
+from expunge.core.launch import started
 from expunge.core.manifest import NAME, Manifest
 from expunge.core.outcome import Outcome, Overlay
 from expunge.core.policy import Policy, Verdict, judge
@@ -34,6 +36,7 @@ class Evaluated:
         verdict: its verdict.
         tables: model -> role or attack -> score table.
         digests: of the model that was measured and of the original.
+        asked: names of scores and statistics that were asked for beside what the policy lists.
     """
 
     assessed: Any
@@ -41,6 +44,7 @@ class Evaluated:
     verdict: Verdict
     tables: Mapping[str, Mapping[str, Any]]
     digests: tuple[str, str]
+    asked: tuple[str, ...] = ()
 
 
 def load_data(
@@ -267,9 +271,13 @@ def evaluate(
     policy: str | Policy | None = None,
     reference: Any,
     second: Any = None,
+    scorers: Mapping[str, Any] | None = None,
+    shadows: Any = None,
     seed: int = 0,
 ) -> Evaluated:
     """Measure a result against models that never knew, and judge it.
+
+    In the processes of a launch each comes to the same; scoring and generation are shared among them.
 
     Args:
         outcome: of ``unlearn``.
@@ -278,22 +286,38 @@ def evaluate(
             with the alternative answers in their place.
         second: another such model with another seed: the ceiling. Without it a criterion that reads the distance
             between two references is not measured, and nothing can be earned.
-        seed: of attacks and resampling.
+        scorers: column, ``toxicity`` or ``judged`` -> who fills it, a function of items that gives each one number; its
+            scores are then measured, whether the policy lists them or not.
+        shadows: a ``workflow.shadow_plan.Shadows``: the models that LiRA, U-LiRA and RMIA attack by, trained where they
+            are not there yet. The policy may list these attacks; LiRA and U-LiRA are measured in any case.
+        seed: of attacks, resampling and shadow models.
 
     Raises:
-        UnknownName: no policy has that name.
+        UnknownName: no policy has that name, or no scorer fills a column of that name.
         TargetError: a reference cannot be loaded.
-        EvidenceError: a reference is the model that it should be compared with, or the policy judges another wish.
+        EvidenceError: a reference is the model that it should be compared with, or the policy judges another wish; or a
+            scorer failed.
+        ConfigError: a scorer cannot be called, or such shadow models cannot be trained.
     """
+    from expunge.workflow.measure import asked_beside
+
     rule = policy_for(outcome.wish, policy)
-    tables = measure(outcome, rule, reference=reference, second=second, seed=seed)
-    digests = (outcome.target.digest(), outcome.before)
-    assessed = assess_tables(tables, rule, digests, overlay=isinstance(outcome, Overlay), seed=seed)
-    return Evaluated(assessed, rule, judge(rule, assessed.assessment), tables, digests)
+    more = {"scorers": scorers, "shadows": shadows}
+    tables = measure(outcome, rule, reference=reference, second=second, **more, seed=seed)
+    digests, asked = (outcome.target.digest(), outcome.before), asked_beside(**more)
+    assessed = assess_tables(tables, rule, digests, overlay=isinstance(outcome, Overlay), asked=asked, seed=seed)
+    return Evaluated(assessed, rule, judge(rule, assessed.assessment), tables, digests, asked)
 
 
 def measure(
-    outcome: Outcome[Any] | Overlay[Any], policy: Policy, *, reference: Any, second: Any = None, seed: int = 0
+    outcome: Outcome[Any] | Overlay[Any],
+    policy: Policy,
+    *,
+    reference: Any,
+    second: Any = None,
+    scorers: Mapping[str, Any] | None = None,
+    shadows: Any = None,
+    seed: int = 0,
 ) -> dict[str, dict[str, Any]]:
     """Score and attack a result, its original and what it is compared with. Judges nothing.
 
@@ -302,29 +326,48 @@ def measure(
         policy: says which scores and attacks are asked for, and at which budget.
         reference: as for ``evaluate``.
         second: as for ``evaluate``.
+        scorers: as for ``evaluate``.
+        shadows: as for ``evaluate``.
         seed: of the attacks.
 
     Returns:
-        ``model``, ``original``, ``reference`` and ``second`` -> role or attack -> table.
+        ``model``, ``original``, ``reference`` and ``second`` -> role or attack -> table; and each part that shadow
+        models play -> role -> a table a model.
 
     Raises:
         TargetError: a reference cannot be loaded.
         EvidenceError: a reference is the model that it should be compared with, or an attack is not the one
-            that the policy pins.
+            that the policy pins; or a scorer failed.
+        UnknownName: no scorer fills a column of that name.
+        ConfigError: a scorer cannot be called, or such shadow models cannot be trained.
     """
-    from expunge.workflow.measure import asked_by, attack_tables, score_tables
+    from expunge.workflow.measure import asked_beside, asked_by, attack_tables, score_tables
+    from expunge.workflow.shadow_plan import check_shadows, shadow_tables
 
     given = {"model": outcome.target, "original": outcome.original, "reference": reference, "second": second}
     models = {name: _loaded(name, model) for name, model in given.items() if model is not None}
     check_apart({name: model.digest() for name, model in models.items()})
-    asked = asked_by(policy)
+    asked = (*asked_by(policy), *asked_beside(scorers, shadows))
     budget, first = _pinned_attacks(policy, asked), models["original"].oracle(Access.all())
     tables: dict[str, dict[str, Any]] = {}
-    for name, model in models.items():
-        oracle = model.oracle(Access.all())
-        tables[name] = score_tables(oracle, outcome.selection, asked)
-        tables[name] |= attack_tables(oracle, outcome.selection, budget, seed=seed, original=first)
+    if shadows is not None:
+        check_shadows(shadows, outcome, models["reference"], seed=seed)
+        tables |= shadow_tables(shadows, outcome, seed=seed)
+    with _shared():
+        for name, model in models.items():
+            oracle = model.oracle(Access.all())
+            tables[name] = score_tables(oracle, outcome.selection, asked, scorers=scorers or {})
+            tables[name] |= attack_tables(oracle, outcome.selection, budget, seed=seed, original=first)
     return tables
+
+
+def _shared() -> Any:
+    """A context in which the processes of a launch share scoring and generation out."""
+    if started() == 1:
+        return nullcontext()
+    from expunge.engine.together import together
+
+    return together()
 
 
 def _pinned_attacks(policy: Policy, asked: Sequence[str]) -> dict[str, Any]:
@@ -349,7 +392,13 @@ def _pinned_attacks(policy: Policy, asked: Sequence[str]) -> dict[str, Any]:
 
 
 def assess_tables(
-    tables: Mapping[str, Mapping[str, Any]], policy: Policy, digests: tuple[str, str], *, overlay: bool, seed: int = 0
+    tables: Mapping[str, Mapping[str, Any]],
+    policy: Policy,
+    digests: tuple[str, str],
+    *,
+    overlay: bool,
+    asked: Sequence[str] = (),
+    seed: int = 0,
 ) -> Any:
     """What score tables come to. Needs no model.
 
@@ -358,14 +407,15 @@ def assess_tables(
         policy: judged by.
         digests: of the result and of the original.
         overlay: whether the result is one.
+        asked: names of scores and statistics that have cells of their own.
         seed: of the resampling.
     """
     from expunge.evaluation.assess import assess
     from expunge.evaluation.per_item import PerItem
-    from expunge.workflow.conclude import NO_SECOND, OVERLAY
+    from expunge.workflow.conclude import NO_SECOND, NO_SHADOWS, OVERLAY
 
-    reasons = {"second": NO_SECOND, **({"model": OVERLAY} if overlay else {})}
-    return assess(PerItem(tables, reasons), policy, digests=digests, seed=seed)
+    reasons = {"second": NO_SECOND, **NO_SHADOWS, **({"model": OVERLAY} if overlay else {})}
+    return assess(PerItem(tables, reasons), policy, asked=asked, digests=digests, seed=seed)
 
 
 def _loaded(name: str, model: Any) -> Any:

@@ -74,7 +74,7 @@ class PromptFilter:
             recipe=self.digest(),
             selection=selection,
             seed=seed,
-            cost=Cost(seconds=time.perf_counter() - started),
+            cost=Cost(seconds=time.perf_counter() - started, flops=0, bytes_changed=0),
         )
 
     def check(self, target: Any, selection: Selection, *, seed: int, whole: bool = True) -> None:

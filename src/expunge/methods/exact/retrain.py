@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from expunge.core.canonical import digest
+from expunge.core.counting import Counted, counting
 from expunge.core.errors import ConfigError
 from expunge.core.evidence import Replay
 from expunge.core.example import Examples
@@ -75,9 +76,11 @@ class Retrain:
         from expunge.data.memory import MemoryStore
 
         self.check(target, selection, seed=seed)
+        self._start_counting()
         started = time.perf_counter()
         store = MemoryStore(selection.retain + self._wished(target, selection, seed))
-        fresh = self.recipe.train(store, seed=seed, stage="retraining", workdir=workdir)
+        with counting() as counted:
+            fresh = self.recipe.train(store, seed=seed, stage="retraining", workdir=workdir)
         before, after = target.digest(), fresh.digest()
         return Outcome(
             target=fresh,
@@ -88,9 +91,23 @@ class Retrain:
             selection=selection,
             original=target,
             seed=seed,
-            cost=Cost(seconds=time.perf_counter() - started),
+            cost=self._cost(target, fresh, counted, time.perf_counter() - started),
             replay=Replay(before=before, after=after, data=store.digest()),
         )
+
+    def _start_counting(self) -> None:
+        if self.recipe.kind == "causal_lm":
+            from expunge.engine.spent import start_counting
+
+            start_counting()
+
+    def _cost(self, target: Any, fresh: Any, counted: Counted, seconds: float) -> Cost:
+        """Of a kind that the engine does not train, the seconds."""
+        if self.recipe.kind != "causal_lm":
+            return Cost(max(counted.seconds, seconds))
+        from expunge.engine.spent import cost_of_training
+
+        return cost_of_training(target, fresh, counted, seconds=seconds)
 
     def check(self, target: Any, selection: Selection, *, seed: int, whole: bool = True) -> None:
         """Raise what ``unlearn`` would raise before it trains.
