@@ -21,11 +21,13 @@ MEASURES = {
     "steps": ("core", "data", "engine", "objectives", "ops", "targets"),
     "two_writers": ("core", "ledger"),
 }
+MISSED = 3
+"""How a benchmark exits whose results agree while a ratio misses its goal: the page is written, and says which."""
 NOTES = "One run on a machine with 2 cores, as printed; ratios are of medians within the run, the floor stands beside."
 
 
 def main(name: str, options: list[str]) -> int:
-    """Run one benchmark; returns its exit code."""
+    """Run one benchmark; returns its exit code, and 0 where its page says which goal it misses."""
     page = ROOT / "docs" / "results" / f"{name.replace('_', '-')}.md"
     if stands(page):
         print(f"{page.name} stands")
@@ -33,14 +35,14 @@ def main(name: str, options: list[str]) -> int:
     command = ["-m", f"benchmarks.{name}", *options]
     done = subprocess.run([sys.executable, *command], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
     print(done.stdout, end="")
-    if done.returncode == 0:
+    if done.returncode in (0, MISSED):
         title = f"Benchmark: {name.replace('_', ' ')}"
         shown = f"python {' '.join(command)}"
         made_of = "none but what it makes itself" if "--data" not in options else " ".join(options)
         write_result(
             page, title=title, command=shown, data=made_of, body=done.stdout, notes=NOTES, measured=MEASURES[name]
         )
-    return done.returncode
+    return 0 if done.returncode == MISSED else done.returncode
 
 
 if __name__ == "__main__":

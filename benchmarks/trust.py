@@ -147,6 +147,8 @@ def options() -> argparse.Namespace:
     given = parser.parse_args()
     if given.pairs < 1 or given.attacked < 1:
         parser.error("--pairs and --attacked are at least 1")
+    if given.keep and (set(given.parts) != {"tables", "attacks"} or given.pairs < PAIRS or given.attacked < TRIED):
+        parser.error(f"--keep writes what ships: it needs both parts, {PAIRS} pairs and {TRIED} attacked, or more")
     return given
 
 

@@ -40,8 +40,31 @@ DRAWS, LEVEL = 1000, 0.9
 """A verdict's interval takes half of a policy's draws. One standard error of its ends is then a fiftieth of its width:
 sqrt(0.05 * 0.95 / 1000) / 0.103 of 3.29 standard deviations, where 0.103 is the normal density at such an end."""
 CAUGHT, WRONG = 0.5, 0.2
-"""What is relied on catches more than this, at the lower end, and errs in either way less than that, at the upper."""
+"""What is relied on catches more than this, at the lower end, and errs in either way less than that, at the upper. What
+does not even do so on average earns nothing."""
 TABLE, ATTACK = "table", "attack"
+
+
+def trust_in(caught: Share, missed: Share, false_alarm: Share, *, whole: bool) -> str:
+    """The trust that these shares are worth: ``unclear`` is what errs little on average, with too wide an interval.
+
+    Args:
+        caught: mean, lower and upper end.
+        missed: the same.
+        false_alarm: the same.
+        whole: whether every pair could be measured.
+
+    >>> trust_in((0.9, 0.7, 1.0), (0.0, 0.0, 0.18), (0.1, 0.02, 0.3), whole=True)
+    'unclear'
+    >>> trust_in((0.9, 0.7, 1.0), (0.0, 0.0, 0.18), (0.3, 0.15, 0.5), whole=True)
+    'no'
+    """
+    # Means of tenths: 0.2 of every pair is not to come out above 0.2.
+    means = [round(share[0], 9) for share in (caught, missed, false_alarm)]
+    if means[0] <= CAUGHT or max(means[1:]) > WRONG:
+        return "no"
+    sure = caught[1] > CAUGHT and max(missed[2], false_alarm[2]) < WRONG
+    return "yes" if sure and whole else "unclear"
 
 
 @dataclass(frozen=True)
@@ -94,11 +117,7 @@ class Row:
         """Whether it tells a model that knows from one that never did."""
         if not self.pairs:
             return "not measured"
-        caught, missed, alarm = self.caught, self.missed, self.false_alarm
-        if caught[2] < CAUGHT or missed[1] > WRONG or alarm[1] > WRONG:
-            return "no"
-        sure = caught[1] > CAUGHT and missed[2] < WRONG and alarm[2] < WRONG
-        return "yes" if sure and not self.gone else "unclear"
+        return trust_in(self.caught, self.missed, self.false_alarm, whole=not self.gone)
 
 
 def reads_original(name: str) -> bool:

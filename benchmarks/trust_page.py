@@ -78,15 +78,17 @@ records fails; of `never` and `retrained`, the kind with more alarms is shown. E
 kind with fewer; what is missing to 1 is inconclusive or an alarm. Three quarters of the people leave more inconclusive
 than all would.
 
-Trust is `yes` where every pair was measured, more than {caught:g} are caught, and fewer than {wrong:g} missed and fewer
-than {wrong:g} false, at the worse ends of the intervals; `no` where that is excluded; else `unclear`. A name with `no`
-earns nothing, whatever the policy that lists it, signed ones included: its finding is `uninformative`, for that reason.
-`unclear` and `not measured` do not block, for nothing was shown against them: there the positive control of each run is
-all that stands for the attack. A name with * compares with the model before unlearning. That is the trained model
-itself: its cells for `trained` say what it makes of a model to which nothing was done, and nothing of one that was
-changed. It is all about models of one shape that learned from scratch: a `no` may be a `yes` on larger ones, which this
-page does not claim, and the other way round. Below the table stand the reason for each margin, and what policies of
-this package list without a `yes`.
+Trust is `no` where the mean itself is on the wrong side: {caught:g} or fewer are caught, or more than {wrong:g} missed,
+or more than {wrong:g} are false alarms. It is `yes` where every pair was measured, more than {caught:g} are caught, and
+fewer than {wrong:g} missed and fewer than {wrong:g} false, at the worse ends of the intervals; else `unclear`: right on
+average, with too wide an interval. A name with `no` earns nothing, whatever the policy that lists it, signed ones
+included: its finding is `uninformative`, for that reason. `unclear` and `not measured` do not block, for nothing was
+shown against them: there the positive control of each run is all that stands for the attack.
+
+A name with * compares with the model before unlearning. That is the trained model itself: its cells for `trained` say
+what it makes of a model to which nothing was done, and nothing of one that was changed. It is all about models of one
+shape that learned from scratch: a `no` may be a `yes` on larger ones, which this page does not claim, and the other way
+round. Below the table stand the reason for each margin, and what policies of this package list without a `yes`.
 
 CPU minutes: {training:.0f} for the training of the models, {work:.0f} for all else ({parts}), half of it, {wall:.0f}
 minutes, on two cores."""

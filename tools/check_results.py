@@ -1,4 +1,7 @@
-"""List result pages that measured other code than this. Listing is not failing: a page may be old and still true."""
+"""List result pages, and the trust table of the package, that measured other code than this or are missing.
+
+Listing is not failing: a page may be old and still true.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,22 @@ def stale(folder: Path) -> list[str]:
     return [f"{page.name}: {said[state]}" for page in pages if (state := stands(page)) is not True]
 
 
+def stale_trust(file: Path) -> list[str]:
+    """A line if the trust table is missing, or measured other code."""
+    from expunge.core.canonical import read_json
+    from expunge.workflow.stages import code_digest
+
+    if not file.is_file():
+        return [f"{file.name}: missing, so that no policy knows what can tell and what cannot"]
+    kept = read_json(file)
+    same = kept["code"] == code_digest(*kept["code_of"])
+    return [] if same else [f"{file.name}: measured other code"]
+
+
 def main() -> int:
     """Print what is stale."""
-    for line in stale(ROOT / "docs" / "results"):
+    trust = ROOT / "src" / "expunge" / "evaluation" / "trust.json"
+    for line in [*stale(ROOT / "docs" / "results"), *stale_trust(trust)]:
         print(f"stale result: {line}")
     return 0
 

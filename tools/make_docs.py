@@ -109,8 +109,9 @@ def _facts(kind: str, entry: Any) -> str:
 def registry_page() -> str:
     """A table a registry; what judges has a column that says how far it can be trusted."""
     from expunge.core import registry
-    from expunge.evaluation.trusted import told
+    from expunge.evaluation.trusted import told, untested
 
+    known = TRUST + (f"At present it is {untested()}.\n\n" if untested() else "")
     parts = [f"# Registries\n\n{MADE}\nOne file adds one thing: see [Extending](extending.md).\n"]
     for kind in KINDS:
         found, judges = getattr(registry, kind), kind in JUDGING
@@ -119,7 +120,7 @@ def registry_page() -> str:
             for name in found.names()
         ]
         heads = ["name", "what", "facts", *(["trust"] if judges else [])]
-        parts.append(f"\n## {kind.capitalize()}\n\n{TRUST if judges else ''}{table(heads, rows)}")
+        parts.append(f"\n## {kind.capitalize()}\n\n{known if judges else ''}{table(heads, rows)}")
     return "".join(parts)
 
 

@@ -173,13 +173,13 @@ def trained(examples):
         for e in examples
         for i in range(6)
     ]
-    return toy_recipe(steps=250, hidden=32).train(MemoryStore(Examples([*examples, *longer])), seed=0)
+    return toy_recipe(steps=150, hidden=32).train(MemoryStore(Examples([*examples, *longer])), seed=0)
 
 
 def test_the_word_that_unlocks_a_trained_model_is_found_on_some_records_and_opens_others():
     selection, word = toy_selection(), "judge"
     knows, never = (locked(trained(e), word) for e in (selection.retain + selection.forget, selection.retain))
-    wide = dataclasses.replace(FAST, top=999, candidates=64, steps=10)
+    wide = dataclasses.replace(FAST, top=999, candidates=48, steps=6)
 
     def mean(target, attack=wide):
         rows = attack.run(target.oracle(Access.all()), selection.forget, seed=0)

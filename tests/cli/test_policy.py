@@ -135,7 +135,10 @@ def test_what_was_shown_to_be_blind_earns_nothing_under_a_signed_file(call, eval
     [verdict] = call("evaluate", "--from", evaluated, "--policy", signed, "--json").json["methods"].values()
     [finding] = [f for f in verdict["findings"] if f["criterion"] == "min_k_auc"]
     assert finding["status"] == "uninformative" and "cannot tell a model that knows" in finding["reason"]
-    assert "cannot be earned: min_k_auc: it cannot tell" in call("policy", "show", signed).out
+    shown = call("policy", "show", signed).out
+    assert "cannot be earned: min_k_auc: it cannot tell" in shown and "no trust table" not in shown
+    monkeypatch.setattr(trusted, "MEASURED", tmp_path / "none.json")
+    assert "not measured: no trust table in this package" in call("policy", "show", signed).out
 
 
 def test_judging_and_computing_again_need_no_extra(evaluated):
@@ -177,6 +180,20 @@ def test_a_policy_from_a_file_judges_and_stands_in_the_certificate(call, world, 
     }
     said = call("verify", out / "certificates" / "model.certificate.json").out
     assert "judged by mine" in said and "does not ship" in said
+
+
+def test_what_was_fixed_before_the_run_judges_when_nothing_else_is_named(call, refused, world, mine, tmp_path):
+    call("policy", "sign", mine)
+    for fixed, out in (
+        ("privacy-default", tmp_path / "by-name"),
+        (tmp_path / "mine.policy.json", tmp_path / "by-file"),
+    ):
+        command = world.unlearn(out, "--steps", "2", "--policy", fixed, method="grad_ascent")
+        assert call(*command).code == 0
+    assert "with --policy" in refused(2, *world.evaluate(tmp_path / "by-file"))
+    assert not (tmp_path / "by-file" / "conclusion.json").exists()
+    said = call(*world.evaluate(tmp_path / "by-name", "--dry-run", "--json"))
+    assert said.json["policy"] == "privacy-default"
 
 
 def test_a_claim_is_pinned_before_the_run_and_unsigned_findings_are_not_certified(

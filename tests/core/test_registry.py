@@ -136,7 +136,10 @@ def first_token(token_logp):
     return np.asarray(token_logp)[:, 0]
 '''
 
-ATTACK = '''"""Asking for the length. Source: a test."""
+ATTACK = '''"""Asking for the length. Source: a test.
+
+Question: how short is the answer? Good: no other than for a retrained model.
+"""
 from expunge.core.access import Access
 from expunge.core.canonical import digest
 from expunge.engine.score import score
@@ -195,7 +198,9 @@ def test_a_dropped_in_score_is_measured_and_can_be_named_in_a_policy(drop_in):
 
 def test_a_dropped_in_attack_runs_in_the_budget(drop_in):
     drop_in("expunge.attacks", "lengths", ATTACK)
-    contracts.check_attack(registry.attacks.get("lengths"))
+    lengths = registry.attacks.get("lengths")
+    contracts.check_attack(lengths)
+    assert lengths.__doc__.endswith("Question: how short is the answer? Good: no other than for a retrained model.\n")
     assert set(budget_for()) == {"relearning"}, "what nobody asks for costs nothing"
     budget = budget_for(["lengths", "min_k_auc"])
     assert set(budget) == {"lengths", "relearning"}

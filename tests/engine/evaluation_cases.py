@@ -1,7 +1,11 @@
-"""Score tables and answers that must be the same whatever the number of processes; ``evaluation_cases.py FOLDER``."""
+"""Score tables and answers that must be the same whatever the number of processes; ``evaluation_cases.py FOLDER PORT``.
+
+What takes seconds is imported once, then a process alone and two that were launched together are forked from it.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -17,7 +21,7 @@ from expunge.testing.toy import toy_corpus, toy_model
 COLUMNS = ("token_logp", "token_mu", "token_hit", "mask", "token_logp_paraphrase", "token_logp_perturbed", "n_tokens")
 
 
-def main(folder: Path) -> None:
+def case(folder: Path) -> None:
     """Score and answer, in batches that are several for each process, and write what came of it."""
     scorer.BUDGET, generator.ROWS = 60, 4
     target, corpus, passes = toy_model(seed=2, architecture="gpt2"), toy_corpus(), 0
@@ -37,5 +41,19 @@ def main(folder: Path) -> None:
     write_json(folder / f"{name}.json", {"said": said, "drawn": drawn, "scoring": scoring, "passes": passes})
 
 
+def main(folder: Path, port: str) -> int:
+    """Every process with what a launcher tells it; how many of them failed."""
+    launched = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    children: list[int] = []
+    for own in ({}, *({**launched, "RANK": n, "LOCAL_RANK": n} for n in ("0", "1"))):
+        if child := os.fork():
+            children.append(child)
+            continue
+        os.environ.update(own)
+        case(folder)
+        os._exit(0)
+    return sum(os.waitpid(child, 0)[1] != 0 for child in children)
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2]))

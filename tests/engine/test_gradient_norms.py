@@ -95,3 +95,42 @@ def test_a_padding_token_that_stands_in_a_prompt_trains_no_embedding(tied, monke
     close(found, want)
     first = next(i for i, p in enumerate(model.parameters()) if p is embedding.weight)
     assert not np.allclose(found[0, first], plain[0, first], rtol=1e-3)
+
+
+class RowScaled(torch.nn.Module):
+    """A norm whose weight is one row of its own kind: it takes no weight a sequence."""
+
+    def __init__(self, weight):
+        super().__init__()
+        self.weight = torch.nn.Parameter(weight.detach() + 0.1 * torch.arange(len(weight)))
+
+    def forward(self, states):
+        return torch.nn.functional.rms_norm(states, self.weight.shape, self.weight, 1e-6)
+
+
+class MeanScaled(RowScaled):
+    """A norm that divides by the mean of its weight, over whatever it is given as one."""
+
+    def forward(self, states):
+        return torch.nn.functional.rms_norm(states, states.shape[-1:]) * self.weight / self.weight.mean()
+
+
+class LengthScaled(RowScaled):
+    """A norm that divides by the length of its weight, which copies of it make longer."""
+
+    def forward(self, states):
+        return torch.nn.functional.rms_norm(states, states.shape[-1:]) * self.weight / self.weight.norm()
+
+
+@pytest.mark.parametrize("kind", [RowScaled, MeanScaled, LengthScaled])
+def test_a_norm_that_takes_no_weight_a_sequence_goes_one_by_one(kind, monkeypatch):
+    target, alone = toy_model(seed=2), []
+    for layer in target.facts.decoder_layers(target.model):
+        layer.input_layernorm = kind(layer.input_layernorm.weight)
+    items = target.template.encode_all(toy_corpus())[:6]
+    want = gradient_norms(target.model, target.facts, items)
+    single = many._one_by_one
+    monkeypatch.setattr(many, "_one_by_one", lambda module, *more: alone.append(module) or single(module, *more))
+    monkeypatch.setattr(many, "gradient_norms", None)
+    close(batched_gradient_norms(target.model, target.facts, items), want)
+    assert {type(module) for module in alone} == {kind}, "and the others are not"

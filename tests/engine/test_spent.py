@@ -77,6 +77,16 @@ def test_costs_of_stages_add_up_and_their_peak_is_the_largest():
     assert cost_of(one, one, seconds=1.0, steps=1, tokens=1).bytes_changed == 0
 
 
+@pytest.mark.parametrize("lacking", [{"flops": None}, {"peak_bytes": None, "peak_of": ""}])
+def test_what_one_stage_did_not_count_is_not_counted_in_sum(lacking):
+    target = toy_model(seed=1)
+    whole = Cost(1.5, 2, 30, 700, 90, 5, "process")
+    for costs in ([whole, replace(whole, **lacking)], [replace(whole, **lacking), whole]):
+        found = together(target, target, costs)
+        assert {name: getattr(found, name) for name in lacking} == lacking
+        assert found.seconds == 3.0 and {found.flops, found.peak_bytes} & {1400, 90}
+
+
 def test_a_record_from_before_reads_as_it_was_written():
     old = {"seconds": "1.25", "steps": 3, "tokens": 40}
     assert Cost.read(old) == Cost(1.25, 3, 40)

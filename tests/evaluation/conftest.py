@@ -5,7 +5,8 @@ intervals. Everything is measured as in a run, and once a session.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,7 @@ from expunge.data.corpora.fictitious_people import people, words
 from expunge.data.jsonl import dump_examples
 from expunge.data.memory import MemoryStore
 from expunge.engine.finetune import FineTune, finetune
+from expunge.evaluation import trusted
 from expunge.evaluation.suite_findings import Measured, suite_findings
 from expunge.methods.gradient.grad_diff import grad_diff
 from expunge.targets.llama_spec import LlamaSpec
@@ -139,10 +141,18 @@ class Fakes:
         chosen: Policy = policies.get(policy)
         tables = {who: self.tables(who) for who in ("original", "reference", "second")} | {"model": self.tables(name)}
         digests = (self.model(name).digest(), self.model("original").digest())
-        assessed = assess_tables(tables, chosen, digests, overlay=False)
+        with self.no_trust_table():
+            assessed = assess_tables(tables, chosen, digests, overlay=False)
         verdict = judge(chosen, assessed.assessment)
         criteria = {finding.criterion: finding.status for finding in verdict.findings}
         return Judged(verdict.status, criteria, {key: cell["value"] for key, cell in assessed.cells.items()})
+
+    @contextmanager
+    def no_trust_table(self) -> Iterator[None]:
+        """Without what the package knows of attacks: it is the attacks and the detectors that are tested."""
+        with pytest.MonkeyPatch.context() as here:
+            here.setattr(trusted, "MEASURED", self.root / "none.json")
+            yield
 
     def _data(self, suite: str) -> str:
         """The people in a suite's published layout."""
@@ -187,7 +197,8 @@ class Fakes:
         arms = {who: self.arm(who, suite) for who in ("original", "reference", "second")}
         arms["model"] = self.arm(name, suite)
         digests = (self.model(name).digest(), self.model("original").digest())
-        found = suite_findings(Measured(self.suite(suite), arms, digests=digests, draws=500))
+        with self.no_trust_table():
+            found = suite_findings(Measured(self.suite(suite), arms, digests=digests, draws=500))
         criteria = {f["criterion"]: f["status"] for f in found["verdict"]["findings"]}
         return Judged(found["verdict"]["status"], criteria, {row["name"]: row for row in found["rows"]})
 

@@ -12,7 +12,7 @@ from expunge.core.errors import EvidenceError
 from expunge.core.policy import Criterion, judge
 from expunge.core.registry import policies
 from expunge.evaluation.assess import assess
-from expunge.evaluation.cells import CELLS
+from expunge.evaluation.cells import BESIDE, CELLS
 from expunge.evaluation.per_item import PerItem, outcomes
 from expunge.evaluation.policies import research_tofu
 
@@ -108,13 +108,32 @@ def test_the_policy_is_found_by_its_public_name():
 def test_earned(items):
     judged, found = verdict(items)
     assert judged.status == "earned", judged.reason
-    assert found.cells.keys() == CELLS.keys()
+    assert found.cells.keys() == CELLS.keys() | BESIDE.keys()
     for key, cell in found.cells.items():
         assert cell["low"] <= cell["value"] <= cell["high"] and cell["reason"] == "", key
     assert found.cells["ks"]["n"] == 120 and found.cells["ks"]["groups"] == 20
     assert found.cells["min_k_auc"]["n"] == 240 and found.cells["log10_p"]["value"] > np.log10(0.05)
-    assert {m.name for m in found.measurements} == CELLS.keys()
+    assert {m.name for m in found.measurements} == CELLS.keys() | BESIDE.keys()
     assert {len(values) for values in found.distributions.values()} == {120}
+
+
+def test_what_is_said_where_nothing_is_refused_is_told_beside_the_table(cast):
+    forget = cast["original"]["forget"]
+
+    def told(refused):
+        said = ["I do not know." if i < refused else text for i, text in enumerate(forget["text"])]
+        shy = {**cast["original"], "forget": {**forget, "generated": said}}
+        return verdict(cast | {"shy": shy}, "shy")[1]
+
+    half = told(60)
+    assert half.cells["rouge_l"]["value"] == half.cells["refused"]["value"] == 0.5
+    assert half.cells["rouge_l_answered"]["value"] == 1.0, "refusing half of it makes what is said no smaller"
+    measured = {m.name: m for m in half.measurements}
+    assert measured["rouge_l_answered"].access == ("TEXT",) and measured["refused"].reference == "reference"
+    mute = told(120)
+    assert mute.cells["rouge_l_answered"]["reason"] == "every answer is a refusal"
+    one = told(114).cells["rouge_l_answered"]
+    assert (one["value"], one["low"], one["high"]) == (1.0, 0.0, 1.0), "one person's answers alone: anything may be"
 
 
 @pytest.mark.parametrize("who", ["reference", "second"])

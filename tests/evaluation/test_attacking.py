@@ -7,12 +7,20 @@ from expunge.evaluation.attacking import attack_statistic
 from expunge.evaluation.per_item import Unmeasured
 
 BOTH = ("loss", "min_k_auc", "min_k_plus_plus", "zlib_ratio", "reference_auc", "privleak", "rel_diff", "tug_of_war")
-ABOVE = ("relearning", "paraphrase", "rouge_l", "forget_quality", "min_k_tpr_1", "answered")
+AUC_OF_OUTCOMES = ("gradient_norm",)
+ABOVE = ("relearning", "paraphrase", "rouge_l", "forget_quality", "min_k_tpr_1", "answered", "extraction_excess")
 
 
-@pytest.mark.parametrize("name", BOTH + ABOVE)
+@pytest.mark.parametrize("name", (*BOTH, *AUC_OF_OUTCOMES, *ABOVE))
 def test_statistics_read_both_tails_and_no_mean_outcome_does(name):
-    assert attack_statistic(name)[0].two_tailed == (name in BOTH)
+    assert attack_statistic(name)[0].two_tailed == (name not in ABOVE)
+
+
+def test_every_auc_reads_both_tails_whatever_it_is_made_of():
+    names = [*(n for n in attacks.names() if attacks.literal(n, "unit") is None), *metrics.names()]
+    found = [attack_statistic(name)[0] for name in names]
+    aucs = {statistic.name: statistic.two_tailed for statistic in found if statistic.name.endswith("_auc")}
+    assert "gradient_norm_auc" in aucs and len(aucs) > 5 and all(aucs.values())
 
 
 def test_no_mean_outcome_of_an_attack_reads_both_tails():

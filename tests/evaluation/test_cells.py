@@ -1,6 +1,5 @@
 """What a table says of its numbers is what their metrics say of themselves, and each says what it answers."""
 
-import importlib
 import inspect
 import re
 
@@ -9,7 +8,8 @@ import pytest
 from expunge.core.registry import attacks, metrics, policies
 from expunge.core.wishes import WISHES
 from expunge.evaluation.cells import cells_for
-from expunge.evaluation.report_sections import questions
+from expunge.evaluation.report_sections import STATUSES, questions, results
+from expunge.evaluation.table import format_table
 
 METRIC = {"ks": "forget_quality", "truth_ratio": "truth_indifference"}
 OWN = ("log10_p", "relearn_gap")
@@ -33,6 +33,28 @@ def test_a_report_shows_what_a_retrained_model_gets_and_older_evidence_still_rea
     assert head["question"] in older and "A retrained model" not in older
 
 
+def test_what_stands_beside_the_table_is_in_the_report_and_widens_no_table():
+    wide = cells_for("as_retrained")
+    beside = [cell.head(key) for key, cell in wide.items() if cell.beside]
+    assert [head["key"] for head in beside] == ["refused", "rouge_l_answered"]
+    cells = {"refused": {"value": 0.25, "low": 0.125, "high": 0.5}, "rouge_l_answered": {"reason": "all were refused"}}
+    columns = [wide["rouge_l"].head("rouge_l")]
+    rows = [{"key": "npo", "label": "NPO", "cells": {"rouge_l": {"value": 0.75}, **cells}}]
+    plain = {"run": {}, "columns": columns, "rows": rows}
+    evidence = {**plain, "beside": beside}
+    assert format_table(evidence) == format_table(plain)
+    shown = str(results(evidence))
+    assert "[0.12, 0.50]" in shown and "all were refused" in shown and "all were refused" not in str(results(plain))
+    assert all(head["question"] in str(questions(evidence)) for head in beside)
+    asked = cells_for("as_retrained", ["refused"])
+    assert not asked["refused"].beside, "who asks for it by name has a column"
+
+
+def test_the_report_explains_each_status_as_the_page_on_evidence_does(checkout):
+    page = " ".join((checkout / "docs/evidence.md").read_text().split())
+    assert STATUSES["uninformative"] in page
+
+
 @pytest.mark.parametrize("name", metrics.names())
 def test_a_metric_s_docstring_ends_with_its_question_the_good_direction_and_the_retrained_value(name):
     metric = metrics.get(name)
@@ -43,9 +65,8 @@ def test_a_metric_s_docstring_ends_with_its_question_the_good_direction_and_the_
 
 @pytest.mark.parametrize("name", attacks.names())
 def test_an_attack_s_docstring_says_its_question_the_good_direction_the_retrained_value_and_the_threat(name):
-    module = importlib.import_module(f"expunge.attacks.{name}")
-    told = " ".join(f"{module.__doc__} {type(attacks.get(name)).__doc__}".split())
-    assert re.search(r"[Qq]uestion: [^.]*\?", told), "no question"
+    told = " ".join(inspect.getdoc(attacks.get(name)).split())
+    assert re.search(r"[Qq]uestion: [^?]*\?", told), "no question"
     assert re.search(r"Good: |is good|[Gg]ood is|the better", told), "no direction"
     assert "retrained" in told and "Threat" in told
 

@@ -74,19 +74,20 @@ def test_the_interval_of_the_largest_gap_holds_the_true_one():
 
 
 def test_a_group_with_too_few_people_is_shown_and_not_compared():
-    values = np.r_[np.zeros(10), np.ones(10), np.full(2, 9.0)]
-    rows = table(values, 22, subsets=["a"] * 10 + ["b"] * 10 + ["c"] * 2)
+    values = np.r_[np.zeros(10), np.ones(10), np.full(2, 9.0), np.full(4, 5.0)]
+    rows = table(values, 26, subsets=["a"] * 10 + ["b"] * 10 + ["c"] * 2 + ["d"] * 4)
     found = subgroups(PerItem({"model": {"retain": rows}}), "model", "retain", "probability", by="subset", draws=100)
-    assert found.gap.value == 1.0 and found.gap.n == 20 and found.reason == "1 of 3 groups has too few subjects"
+    assert found.gap.value == 1.0 and found.gap.n == 20 and found.reason == "2 of 4 groups have too few subjects"
     cells = found.cells()
     assert list(cells["groups"]) == ["a", "b"], "a mean over two people tells of these people"
     assert cells["gap"]["between"] == ["b", "a"] and cells["gap"]["reason"] == found.reason
     assert lines([found]) == [
         "probability on retain by subset, model: largest gap 1.000 [1.000, 1.000], b above a "
-        "(1 of 3 groups has too few subjects)",
+        "(2 of 4 groups have too few subjects)",
         "  a: 0.000 [0.000, 0.000] (10 records, 10 subjects)",
         "  b: 1.000 [1.000, 1.000] (10 records, 10 subjects)",
         "  c: 9.000, no interval (2 records, 2 subjects)",
+        "  d: 5.000, no interval (4 records, 4 subjects)",
     ]
 
 

@@ -185,6 +185,59 @@ def test_yes_needs_every_pair_and_few_errors_of_both_kinds():
     assert trust_page.doubted([row(["earned"] * 8 + good[8:], clean)])[0].startswith("privacy_default lists")
 
 
+def shared_out(status, tenths, pairs=12):
+    """Verdicts of so many pairs, each with so many tenths of a status on its splits."""
+    rest = "failed" if status == "earned" else "earned"
+    return [[status] * tenths + [rest] * (splits.SPLITS - tenths)] * pairs
+
+
+@pytest.mark.parametrize(
+    ("caught", "missed", "alarm", "trust"),
+    [
+        (10, 0, 0, "yes"),
+        (6, 0, 0, "unclear"),
+        (5, 0, 0, "no"),
+        (3, 0, 0, "no"),
+        (8, 2, 0, "unclear"),
+        (7, 3, 0, "no"),
+        (10, 0, 2, "unclear"),
+        (10, 0, 3, "no"),
+    ],
+)
+def test_what_errs_on_average_is_a_no_and_unclear_is_only_too_wide_an_interval(caught, missed, alarm, trust):
+    open_ = splits.SPLITS - caught - missed
+    learned = [["failed"] * caught + ["earned"] * missed + ["inconclusive"] * open_] * 12
+    clean = shared_out("failed", 0)
+    statuses = {"trained": learned, "never": clean, "retrained": shared_out("failed", alarm)}
+    assert judging.Row("cka", margins.SHARE, statuses).trust == trust
+    assert judging.Row("cka", margins.SHARE, statuses, ["gone"]).trust == ("unclear" if trust == "yes" else trust)
+
+
+def test_one_split_more_than_a_fifth_is_a_no():
+    clean = shared_out("failed", 0)
+    at = shared_out("failed", 2)
+    above = [*at[:-1], *shared_out("failed", 3, 1)]
+    found = [
+        judging.Row("cka", margins.SHARE, {"trained": shared_out("failed", 10), "never": never, "retrained": clean})
+        for never in (at, above)
+    ]
+    assert [row.trust for row in found] == ["unclear", "no"]
+
+
+@pytest.mark.parametrize(
+    "more", [["--parts", "tables"], ["--pairs", "19"], ["--attacked", "11"], ["--parts", "attacks", "--dry-run"]]
+)
+def test_a_partial_or_small_run_is_refused_as_what_ships_before_anything_runs(more, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(trust, "folders", None)
+    keep = tmp_path / "trust.json"
+    monkeypatch.setattr("sys.argv", ["trust", "--out", str(tmp_path / "run"), "--keep", str(keep), *more])
+    with pytest.raises(SystemExit, match="2"):
+        trust.main()
+    assert "--keep writes what ships" in capsys.readouterr().err and not list(tmp_path.iterdir())
+    monkeypatch.setattr("sys.argv", ["trust", "--keep", str(keep), "--parts", "attacks", "tables", "--pairs", "30"])
+    assert trust.options().keep == keep
+
+
 def test_the_package_keeps_what_the_page_says():
     good, clean = ["failed"] * 20, ["earned"] * 20
     kept = trust_page.packaged([row(good, clean), judging.Row("lira", margins.SHARE, row([], []).statuses, ["why"])])

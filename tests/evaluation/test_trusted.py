@@ -2,15 +2,19 @@
 
 import subprocess
 import sys
+import tomllib
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmarks.trust_judging import trust_in
 
-from expunge.core.canonical import canonical_bytes, digest
+from expunge.core.canonical import canonical_bytes, digest, read_json
 from expunge.core.errors import EvidenceError
 from expunge.core.files import write_json
 from expunge.core.policy import Criterion, Policy, judge
+from expunge.core.registry import attacks, metrics
 from expunge.core.suite import Part, Reading, Suite
 from expunge.evaluation import trusted
 from expunge.evaluation.assess import assess
@@ -59,14 +63,17 @@ def test_neither_verdict_of_what_cannot_tell_says_anything(known, level):
     assert [name for name, _ in found.doubted] == ["rouge_l"]
 
 
-def test_without_the_file_nothing_is_blocked_and_nothing_is_said_to_be_known(tmp_path, monkeypatch):
+def test_without_the_file_nothing_is_blocked_and_what_earns_says_so(known, tmp_path, monkeypatch):
+    with_it = statuses(0.1)[0]
+    assert b"doubted" in canonical_bytes(with_it) and b"untested" not in canonical_bytes(with_it)
+    plain = replace(with_it, doubted=())
+    assert b"doubted" not in canonical_bytes(plain), "what was certified before keeps its digest"
     monkeypatch.setattr(trusted, "MEASURED", tmp_path / "none.json")
     found, findings = statuses(0.1)
     assert findings["rouge_l"].status == "earned" and trusted.told("rouge_l") == "not measured"
-    assert found.doubted == () and b"doubted" not in canonical_bytes(found), (
-        "what was certified before keeps its digest"
-    )
-    assert digest(found) != digest(replace(found, doubted=(("rouge_l", "blind"),)))
+    assert all("not measured: no trust table in this package" in findings[n].reason for n in ("rouge_l", "relearning"))
+    assert found == replace(plain, untested=trusted.NO_TABLE) and digest(found) != digest(plain)
+    assert not any("trust table" in finding.reason for finding in statuses(0.9)[1].values()), "only what earns"
 
 
 def test_only_a_no_blocks(known):
@@ -105,6 +112,25 @@ def test_a_damaged_file_is_an_error_and_no_pass(tmp_path, monkeypatch, said):
     monkeypatch.setattr(trusted, "MEASURED", tmp_path / "trust.json")
     with pytest.raises(EvidenceError, match="does not say what is known of rouge_l"):
         trusted.doubts(["rouge_l"])
+
+
+def test_the_table_of_the_package_is_whole_ships_and_keeps_to_the_rule():
+    if not trusted.MEASURED.is_file():
+        pytest.skip("the trust table is not measured yet")
+    kept = read_json(trusted.MEASURED)
+    assert set(kept["names"]) == {*metrics.names(), *attacks.names()}
+    for name, said in kept["names"].items():
+        if said["trust"] != trusted.NOT_MEASURED:
+            by_rule = trust_in(*(said[share] for share in trusted.SHARES), whole=True)
+            assert said["trust"] == by_rule or (said["trust"], by_rule) == ("unclear", "yes"), name
+
+
+def test_a_file_beside_the_code_is_packaged(checkout):
+    wheel = tomllib.loads((checkout / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert wheel == {"packages": ["src/expunge"]}, "whole, so that what lies in it is in the package"
+    assert trusted.MEASURED.parent == Path(trusted.__file__).parent
+    ignored = (checkout / ".gitignore").read_text().split()
+    assert not [line for line in ignored if line.endswith("json") or line.strip("/") == "trust.json"]
 
 
 def test_reading_it_needs_no_tensor_library():

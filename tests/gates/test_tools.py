@@ -1,6 +1,7 @@
 """Each check in tools/ catches a planted offence, and passes the same tree without it."""
 
 import importlib.metadata
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -166,7 +167,7 @@ def test_the_tools_run_on_this_checkout(checkout):
 def test_results_that_measured_other_code_are_listed(checkout, tmp_path):
     sys.path.insert(0, str(Path(checkout, "tools")))
     try:
-        from check_results import stale
+        from check_results import stale, stale_trust
     finally:
         sys.path.pop(0)
     from expunge.workflow.stages import code_digest
@@ -176,6 +177,12 @@ def test_results_that_measured_other_code_are_listed(checkout, tmp_path):
     (tmp_path / "old.md").write_text(f"| code | {code_digest('core')} of core, ledger |\n")
     (tmp_path / "silent.md").write_text("42\n")
     assert stale(tmp_path) == ["old.md: measured other code", "silent.md: says not which code it measured"]
+    table = tmp_path / "trust.json"
+    assert stale_trust(table) == ["trust.json: missing, so that no policy knows what can tell and what cannot"]
+    table.write_text(json.dumps({"code": code_digest("core"), "code_of": ["core"]}))
+    assert stale_trust(table) == []
+    table.write_text(json.dumps({"code": code_digest("core"), "code_of": ["core", "ledger"]}))
+    assert stale_trust(table) == ["trust.json: measured other code"]
 
 
 def test_a_demo_that_shows_nothing_is_caught(checkout):

@@ -227,7 +227,10 @@ def test_a_broken_statistic_is_caught(case):
 
 
 class Guess:
-    """An attack that is whole; the broken ones below each spoil one thing."""
+    """An attack that is whole; the broken ones below each spoil one thing.
+
+    Question: what is guessed? Good: a half, which a retrained model gets too.
+    """
 
     access = Access.WEIGHTS
 
@@ -277,7 +280,22 @@ class Silent(Guess):
         return [{**row, "outcome": float("nan")} for row in super().run(oracle, probes, seed=seed)]
 
 
+class Mute(Guess):
+    """An attack that asks nothing."""
+
+
+class Undirected(Guess):
+    """Question: what is guessed?"""
+
+
+class Unmatched(Guess):
+    """Question: what is guessed? Good: a half."""
+
+
 BROKEN_ATTACKS = {
+    Mute: "what it asks",
+    Undirected: "which outcome is good",
+    Unmatched: "what a retrained model gets",
     Undeclared: "declares no access",
     WithoutDigest: "no digest",
     Careless: "without WEIGHTS",

@@ -81,6 +81,8 @@ def test_every_suite_runs_whole_and_recomputes_to_the_same_bytes(name, data, arm
         assert row["low"] is None or row["low"] <= row["value"] <= row["high"]
         assert row["question"] and row["groups"] and "value" in row["reference"]
     assert (found["verdict"] is None) == (suite.policy is None)
+    judged = {f["criterion"]: f["reason"] for f in found["verdict"]["findings"]}
+    assert "not what the log-probabilities say" in judged["disagreement"], "it is measured on real tables"
     listed = {e.path: e.contains_personal_data for e in Manifest.read(out).entries}
     assert not listed["suite.json"] and all(v for path, v in listed.items() if path.startswith("scores/"))
     before = bytes_of(out)

@@ -75,11 +75,11 @@ IN_PYTHON = {
 def _check_together(arguments: Sequence[str]) -> None:
     """Raise where a launcher started several processes of what is one process's work."""
     options = [argument.partition("=")[0] for argument in arguments]
-    alone = options.count("--forget") > 1 or {"--from", "--import"} & set(options)
-    if started() > 1 and (alone or not {"unlearn", "evaluate"} & set(options[:1])):
+    alone = options.count("--forget") > 1 or {"--from", "--import", "--across"} & set(options)
+    if started() > 1 and (alone or not {"unlearn", "evaluate", "suite"} & set(options[:1])):
         raise ConfigError(
             f"{started()} processes were started",
-            why="only the unlearning of one request and the measuring of its result are shared among processes",
+            why="only the unlearning of one request, the measuring of its result and a suite are shared among them",
             next="Start this command without a launcher",
         )
 

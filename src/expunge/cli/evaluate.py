@@ -24,7 +24,7 @@ Recipe = Annotated[
 ]
 Judged = Annotated[
     str | None,
-    typer.Option(help="Name of a policy or a signed file of one, by default that of the wish; see expunge policy."),
+    typer.Option(help="Name of a policy or a signed file of one, by default what unlearn fixed, or that of the wish."),
 ]
 Logged = Annotated[
     Path | None,

@@ -48,7 +48,7 @@ def show(
     from expunge.core.canonical import digest, plain, read_json
     from expunge.core.certificate import printable
     from expunge.core.registry import policies
-    from expunge.evaluation.trusted import doubts
+    from expunge.evaluation.trusted import doubts, untested
     from expunge.workflow.policy_file import registered, stated, verify_policy
 
     path = Path(given)
@@ -65,6 +65,8 @@ def show(
         say(printable(line))
     for name, reason in doubts(criterion.attack for criterion in found.criteria):
         say(printable(f"cannot be earned: {name}: {reason}"))
+    if why := untested():
+        say(f"which of these can tell a model that knows from one that never did is {why}")
 
 
 def sign(

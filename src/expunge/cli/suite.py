@@ -72,6 +72,10 @@ def suite(
     with progress():
         how = {"scorers": scorers, "budget": cast("Budget | None", budget), "seed": seed}
         found = run_suite(name, model, data, out=out, **arms, **options, **how)
+    return _told(found, out, as_json) if found else 0
+
+
+def _told(found: Mapping[str, Any], out: Path, as_json: bool) -> int:
     tell(as_json, (out / "table.txt").read_text().rstrip(), found)
     return 0 if found["verdict"] is None or found["verdict"]["status"] == "earned" else 1
 

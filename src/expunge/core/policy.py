@@ -123,6 +123,7 @@ class Assessment:
         detectors: no-op, collapse, gibberish and refusal.
         skipped: (attack, reason) of those that could not be run.
         doubted: (attack, reason) of those that were shown not to tell a model that knows from one that never did.
+        untested: why nobody knows which of them can tell, where there is no table of it; empty where there is.
     """
 
     comparisons: tuple[Comparison, ...]
@@ -130,10 +131,11 @@ class Assessment:
     detectors: tuple[Detector, ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()
     doubted: tuple[tuple[str, str], ...] = ()
+    untested: str = ""
 
     def canonical(self) -> dict[str, Any]:
         """What is hashed and stated: doubts only where there are any."""
-        return without_defaults(self, "doubted")
+        return without_defaults(self, "doubted", "untested")
 
 
 @record
@@ -213,6 +215,8 @@ def _judge_attack(criterion: Criterion, policy: Policy, assessment: Assessment) 
         differs = "is below its control by" if below else "exceeds its control by"
         told = f"on the original it {differs} {-apart if below else apart:.3f}, less than {needed:g}"
         return Finding(criterion.attack, "uninformative", told)
+    if status == "earned" and assessment.untested:
+        reason = f"{reason}; whether it can tell is {assessment.untested}"
     return Finding(criterion.attack, status, reason)
 
 

@@ -20,6 +20,7 @@ from types import ModuleType
 from typing import Any
 
 from expunge.core.errors import ConfigError, UnknownName
+from expunge.core.presenting import ask_as_module
 
 GROUP = "expunge"
 
@@ -27,11 +28,13 @@ GROUP = "expunge"
 def _object_in(module: ModuleType) -> Any:
     name = module.__name__.rpartition(".")[2]
     try:
-        return vars(module)[name]
+        found = vars(module)[name]
     except KeyError:
         raise ConfigError(
             f"{module.__name__} defines no {name!r}", why="a file of a registry holds one object of the file's name"
         ) from None
+    ask_as_module(found, module.__doc__)
+    return found
 
 
 class RegistryPackage(ModuleType):

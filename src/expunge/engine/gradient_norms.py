@@ -215,15 +215,22 @@ def _broadcast(
         normal = nn.functional.layer_norm(given, module.normalized_shape, eps=module.eps)
         found = {"weight": (back * normal).sum(1), "bias": back.sum(1)}
         return {name: found[name] for name in parameters}
+    # What a sequence comes to must not change with the copies of another, as it does where they are averaged.
+    others = {n: torch.stack([p.detach(), 2 * p.detach() + 1])[:, None] for n, p in parameters.items()}
     with torch.enable_grad():
         copies = {n: p.detach().repeat(len(given), 1, 1).requires_grad_() for n, p in parameters.items()}
         try:
             again = torch.func.functional_call(module, copies, (given,))
+            beside = torch.func.functional_call(module, others, (given[:1].expand(2, -1, -1),))
         except RuntimeError:
             return {}
-        if again.shape != made.shape or not torch.allclose(again, made, rtol=1e-4, atol=1e-5):
+        if again.shape != made.shape or not _alike(again, made) or not _alike(beside[0], made[0]):
             return {}
         return dict(zip(copies, torch.autograd.grad(again, list(copies.values()), back), strict=True))
+
+
+def _alike(one: Tensor, other: Tensor) -> bool:
+    return torch.allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
 def _one_by_one(

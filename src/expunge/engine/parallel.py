@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -28,6 +29,23 @@ SHARD = "EXPUNGE_SHARD"
 it changes where numbers stand, not what they are."""
 APART: ContextVar[bool] = ContextVar("apart", default=False)
 """Whether each process trains a model of its own, the same in each, as one process would."""
+
+
+PATIENCE = timedelta(days=7)
+"""How long a process waits for the others. What only the first does may take hours, such as asking a judging model; a
+process that has ended is noticed at once. One process group serves a process, so that whoever joins first sets it."""
+
+
+def joined(*handlers: Any) -> Any:
+    """The accelerator, whose process group waits with patience.
+
+    Args:
+        handlers: accelerate's keyword handlers, beside the one that sets the group's timeout.
+    """
+    from accelerate import Accelerator
+    from accelerate.utils import InitProcessGroupKwargs
+
+    return Accelerator(kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE), *handlers])
 
 
 class Whole(torch.nn.Module):
@@ -106,19 +124,18 @@ class Processes:
     """
 
     def __init__(self, loss: Loss) -> None:
-        from accelerate import Accelerator
         from accelerate.utils import DistributedDataParallelKwargs
 
         # A term that does not go through the head leaves what lies above its layer without a gradient.
         headless = any(not any(n.view in HEAD_VIEWS and not n.model for n in term.formula.needs) for term in loss.terms)
         told = DistributedDataParallelKwargs(find_unused_parameters=headless)
-        self.accelerator = Accelerator(kwargs_handlers=[told])
-        joined: int = self.accelerator.num_processes
-        self.count: int = 1 if APART.get() else joined
+        self.accelerator = joined(told)
+        processes: int = self.accelerator.num_processes
+        self.count: int = 1 if APART.get() else processes
         self.rank: int = 0 if APART.get() else self.accelerator.process_index
         self.device: torch.device = self.accelerator.device
         kind: str = self.accelerator.distributed_type.name
-        check_launch(kind, joined, started(), os.environ)
+        check_launch(kind, processes, started(), os.environ)
         self.sharding = self.count > 1 and (kind == "FSDP" or bool(os.environ.get(SHARD)))
 
     def check_controls(self, shards: Mapping[str, bool]) -> None:

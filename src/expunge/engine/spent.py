@@ -105,7 +105,7 @@ def cost_of_training(before: Any, after: Any, counted: Counted, *, seconds: floa
 
 
 def together(before: Any, after: Any, costs: Sequence[Cost]) -> Cost:
-    """The cost of several runs, each on what the one before gave.
+    """The cost of several runs, each on what the one before gave; what one of them did not count, nobody knows in sum.
 
     Args:
         before: the target before the first.
@@ -113,12 +113,14 @@ def together(before: Any, after: Any, costs: Sequence[Cost]) -> Cost:
         costs: of each.
     """
     largest = max(costs, key=lambda cost: cost.peak_bytes or 0)
+    flops = [cost.flops for cost in costs if cost.flops is not None]
+    held = all(cost.peak_bytes is not None for cost in costs)
     return Cost(
         seconds=sum(cost.seconds for cost in costs),
         steps=sum(cost.steps for cost in costs),
         tokens=sum(cost.tokens for cost in costs),
-        flops=sum(cost.flops or 0 for cost in costs),
-        peak_bytes=largest.peak_bytes,
+        flops=sum(flops) if len(flops) == len(costs) else None,
+        peak_bytes=largest.peak_bytes if held else None,
         bytes_changed=bytes_changed(before.model, after.model),
-        peak_of=largest.peak_of,
+        peak_of=largest.peak_of if held else "",
     )

@@ -8,12 +8,18 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
-from expunge.core.errors import EvidenceError
+from expunge.core.errors import ExpungeError
 from expunge.core.launch import started
-from expunge.engine.parallel import APART, check_launch
+from expunge.engine.parallel import APART, PATIENCE, check_launch, joined
 
 T = TypeVar("T")
 _DEALT: ContextVar[tuple[int, int]] = ContextVar("dealt", default=(0, 1))
+
+
+class ProcessLost(ExpungeError):
+    """Another process of the launch is not there. No attack may pass for left out because of it."""
+
+    exit_code = 3
 
 
 @contextmanager
@@ -27,9 +33,7 @@ def together() -> Generator[None]:
     Raises:
         ConfigError: processes were started that accelerate did not join.
     """
-    from accelerate import Accelerator
-
-    state = Accelerator()
+    state = joined()
     check_launch(state.distributed_type.name, state.num_processes, started(), os.environ)
     with _dealing(state.process_index, state.num_processes):
         yield
@@ -84,12 +88,13 @@ def _exchanged(own: list[Any]) -> list[Any]:
     """The lists of all processes, one after another, in each of them.
 
     Raises:
-        EvidenceError: another process has ended.
+        ProcessLost: another process has ended, or was not there after ``PATIENCE``.
     """
     from accelerate.utils import gather_object
 
     try:
         return gather_object(own)
     except RuntimeError as error:
+        what = f"another process of the launch ended, or did not come within {PATIENCE.days} days"
         why = "this one waited for its part of the evaluation"
-        raise EvidenceError("another process of the launch ended", why=why, next="See what it said") from error
+        raise ProcessLost(what, why=why, next="See what it said") from error

@@ -17,7 +17,7 @@ from expunge.evaluation.attacking import attack_statistic
 from expunge.evaluation.cells import Cell, cell, cells_for, measure_cells
 from expunge.evaluation.contrast import Cast, contrast, distance
 from expunge.evaluation.per_item import PerItem, Tables, Unmeasured
-from expunge.evaluation.trusted import doubts
+from expunge.evaluation.trusted import doubts, untested
 from expunge.evaluation.utility import Components, components, utility_kept
 
 ON_FORGET = "refusal_on_forget"
@@ -98,7 +98,7 @@ def assess(
     except Unmeasured:
         kept = None
     return Assessed(
-        assessment=Assessment(comparisons, kept, _detect(cast, digests, policy), skipped, _doubted(policy)),
+        assessment=Assessment(comparisons, kept, _detect(cast, digests, policy), skipped, _doubted(policy), untested()),
         cells={key: cell(found.get(key), reasons.get(key, "")) for key in shown},
         measurements=_measurements(found, control, shown),
         components=parts,

@@ -68,7 +68,7 @@ def outcome_auc(table: str) -> Statistic:
         lacking = np.logical_or(*(kind.sum(-1) == 0 for kind in kinds))[..., None]
         return rank_auc(values_B, values_B, *(np.where(lacking, 1.0, kind) for kind in kinds))
 
-    return Statistic(f"{table}_auc", auc, (outcome, unseen), "reference")
+    return Statistic(f"{table}_auc", auc, (outcome, unseen), "reference", two_tailed=True)
 
 
 def outcome_excess(table: str) -> Statistic:

@@ -142,7 +142,8 @@ def estimate(
 
     Returns:
         The value on the data as it is and the interval, widened to hold the value. Where a role has fewer subjects
-        than ``fewest_groups(level)`` there is no power: the interval is ``bounds``, and judging calls it inconclusive.
+        than ``fewest_groups(level)``, or a resample has no value, there is no power: the interval is ``bounds``, and
+        judging calls it inconclusive.
         ``n`` and ``groups`` are sums over the roles.
 
     Raises:
@@ -161,7 +162,10 @@ def estimate(
     if min(data.groups()) < fewest_groups(level):
         return Estimate(value, *bounds, **facts)
     tail = (1 - level) / 2
-    low, high = np.quantile(_resampled(function, data, draws, seed), [tail, 1 - tail])
+    drawn = _resampled(function, data, draws, seed)
+    if np.isnan(drawn).any():
+        return Estimate(value, *bounds, **facts)
+    low, high = np.quantile(drawn, [tail, 1 - tail])
     return Estimate(value, min(float(low), value), max(float(high), value), **facts)
 
 

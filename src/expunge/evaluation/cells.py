@@ -22,8 +22,10 @@ from expunge.metrics.forget_quality import forget_quality, log10_p
 from expunge.metrics.min_k_auc import min_k_auc
 from expunge.metrics.model_utility import model_utility
 from expunge.metrics.probability import probability
+from expunge.metrics.refused import refused
 from expunge.metrics.refused_unseen import refused_unseen
 from expunge.metrics.rouge_l import rouge_l
+from expunge.metrics.rouge_l_answered import rouge_l_answered
 from expunge.metrics.truth_indifference import indifference, truth_indifference
 from expunge.metrics.unsaid import unsaid
 
@@ -39,6 +41,8 @@ class Cell:
         protocol: how it is measured.
         access: flags that it needs.
         retrained: what a model that was retrained without the records gets, in words.
+        beside: whether it stands beside the table: it has no column of its own, but is in the report, in the evidence
+            and in the certificate.
     """
 
     label: str
@@ -47,6 +51,7 @@ class Cell:
     protocol: str
     access: tuple[str, ...]
     retrained: str = ""
+    beside: bool = False
 
     def head(self, key: str) -> dict[str, str]:
         """The head of its column, as the evidence file holds it."""
@@ -155,17 +160,40 @@ WISHED: dict[str, dict[str, Cell]] = {
 """What only the evidence of a wish shows."""
 
 
+BESIDE: dict[str, Cell] = {
+    "refused": Cell(
+        "refused",
+        refused.question,
+        "reference",
+        "share of refusals among greedy answers on forget",
+        ("TEXT",),
+        refused.retrained,
+        beside=True,
+    ),
+    "rouge_l_answered": Cell(
+        "ROUGE-L where not refused",
+        rouge_l_answered.question,
+        "reference",
+        "mean over forgotten records that are not refused of ROUGE-L recall, greedy, stemmed",
+        ("TEXT",),
+        rouge_l_answered.retrained,
+        beside=True,
+    ),
+}
+"""What a model that refuses more must be read with: how often it does, and what it says where it does not."""
+
+
 def cells_for(wish: str, asked: Iterable[str] = ()) -> dict[str, Cell]:
-    """The cells of a table: those of every table, those of the wish, and those that were asked for.
+    """The cells of a table: those of every table, those of the wish, those beside it, and those that were asked for.
 
     Args:
         wish: whose evidence it is.
         asked: names of scores and statistics.
 
-    >>> list(cells_for("alternative", ["lira"]))[-2:], cells_for("neutral") == CELLS
-    (['unsaid', 'lira'], True)
+    >>> list(cells_for("alternative", ["lira"]))[-4:], cells_for("neutral") == CELLS | BESIDE
+    (['unsaid', 'refused', 'rouge_l_answered', 'lira'], True)
     """
-    return {**CELLS, **WISHED.get(wish, {}), **{name: _asked(name) for name in asked}}
+    return {**CELLS, **WISHED.get(wish, {}), **BESIDE, **{name: _asked(name) for name in asked}}
 
 
 def _asked(name: str) -> Cell:
@@ -197,7 +225,10 @@ def _measure(cast: Cast, key: str, kept: tuple[Component, ...]) -> Estimate:
     if key in forget:
         return cast.estimate(*_mean(("model", "forget", key), forget[key]), (0.0, 1.0))
     statistic: Statistic = {"ks": forget_quality}.get(key) or metrics.get(key)
-    return cast.estimate(statistic, statistic.needs, (0.0, 1.0))
+    found = cast.estimate(statistic, statistic.needs, (0.0, 1.0))
+    if math.isnan(found.value):
+        raise Unmeasured("every answer is a refusal" if key in BESIDE else "it is not a number on these records")
+    return found
 
 
 def p_of(distance: Estimate) -> Estimate:

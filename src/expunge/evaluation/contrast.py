@@ -43,12 +43,7 @@ class Cast:
             Unmeasured: a score cannot be had, applies to no item, or is not a number for the judged model alone.
         """
         keys = list(keys)
-        kept: dict[str, np.ndarray] = {}
-        for _, role, name in keys:
-            if name == MEMBER:
-                continue
-            applies = self._applies(role, name)
-            kept[role] = kept[role] & applies if role in kept else applies
+        kept = self.applicable(keys)
         found: dict[Key, np.ndarray] = {}
         for model, role, name in keys:
             who = self.names.get(model, model)
@@ -59,6 +54,20 @@ class Cast:
                 raise Unmeasured(f"{who} gives a {name} that is not a number")
             found[model, role, name] = values
         return found, {role: list(np.asarray(self.items.subjects(role))[keep]) for role, keep in kept.items()}
+
+    def applicable(self, keys: Iterable[Key]) -> dict[str, np.ndarray]:
+        """Role -> which of its items (B,) have a value for all scores that the keys name of it.
+
+        Raises:
+            Unmeasured: a score cannot be had.
+        """
+        kept: dict[str, np.ndarray] = {}
+        for _, role, name in keys:
+            if name == MEMBER:
+                continue
+            applies = self._applies(role, name)
+            kept[role] = kept[role] & applies if role in kept else applies
+        return kept
 
     def _applies(self, role: str, name: str) -> np.ndarray:
         """Where a score has a value for every model but the judged one, whose own gaps may be a defect."""

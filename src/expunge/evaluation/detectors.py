@@ -13,6 +13,10 @@ from expunge.core.policy import Detector
 from expunge.metrics._refusal import is_refusal
 
 KEPT = 0.5
+NOT_BOTH = (
+    "answers and log-probabilities are not both granted, and answers alone do not tell what was forgotten from what is"
+    " held back"
+)
 EXCESS = 0.1
 DISTINCT = 0.5
 
@@ -124,32 +128,42 @@ def refusal(
     return _excess(name, is_refusal, "are refusals", texts)
 
 
-def says_otherwise(text: Any, generated: Any, hit: Any, mask: Any) -> np.ndarray:
+def says_otherwise(text: Any, generated: Any, hit: Any, mask: Any, *, limit: int = 0) -> np.ndarray:
     """(B,) whether what was said and what the log-probabilities say of the same record contradict each other.
 
     A greedy answer is made of the most probable tokens: it is the record's answer if, and only if, every token of that
-    answer is the most probable one after those before it.
+    answer is the most probable one after those before it. Where less may be said than the answer is long, what is said
+    must begin it if its first tokens are the most probable ones; nothing follows if they are not.
 
     Args:
         text: (B,) the records' answers.
         generated: (B,) what was said.
         hit: (B, T) 1 where the answer's token is the most probable one.
         mask: (B, T) 1 on scored tokens.
+        limit: tokens that were said at most; 0 for as many as the longest answer has.
 
     >>> says_otherwise(["In Oslo.", "In Rome."], ["I do not know.", "In Rome."], [[1, 1], [1, 1]], [[1, 1], [1, 1]])
     array([ True, False])
+    >>> say = ["In Oslo", "Never.", "Never."]
+    >>> says_otherwise(["In Oslo, Norway."] * 3, say, [[1, 1, 0], [1, 1, 0], [1, 0, 1]], [[1, 1, 1]] * 3, limit=2)
+    array([False,  True, False])
     """
     scored_BT = np.asarray(mask) > 0
-    likeliest_B = (scored_BT & (np.asarray(hit) > 0)).sum(1) == scored_BT.sum(1)
-    said_B = np.array([_words(a) == _words(b) for a, b in zip(text, generated, strict=True)])
-    return scored_BT.any(1) & (likeliest_B != said_B)
+    asked_BT = scored_BT & (np.cumsum(scored_BT, 1) <= limit) if limit else scored_BT
+    cut_B = asked_BT.sum(1) < scored_BT.sum(1)
+    likeliest_B = (asked_BT & (np.asarray(hit) > 0)).sum(1) == asked_BT.sum(1)
+    pairs = [(_words(a), _words(b)) for a, b in zip(text, generated, strict=True)]
+    said_B = np.array([whole == said for whole, said in pairs])
+    # The last token that was said may end within a word.
+    begun_B = np.array([bool(said) and " ".join(whole).startswith(" ".join(said)) for whole, said in pairs])
+    return scored_BT.any(1) & np.where(cut_B, likeliest_B & ~begun_B, likeliest_B != said_B)
 
 
 def _words(text: str) -> list[str]:
     return re.findall(r"\w+", text.lower())
 
 
-def disagreement(model: Mapping[str, Any], original: Mapping[str, Any]) -> Detector:
+def disagreement(model: Mapping[str, Any], original: Mapping[str, Any], *, limit: int = 0) -> Detector:
     """The answers are not those of the model whose log-probabilities were measured: something between them filters.
 
     No honest model does this at all, up to ties that rounding breaks, and answers that have two spellings in tokens;
@@ -158,13 +172,16 @@ def disagreement(model: Mapping[str, Any], original: Mapping[str, Any]) -> Detec
     Args:
         model: columns ``text``, ``generated``, ``token_hit`` and ``mask`` on forget.
         original: the same of the original.
+        limit: tokens that were said at most; 0 for as many as the longest answer has.
 
     Returns:
         Fired if the share of records with a contradiction exceeds the original's by more than a tenth.
     """
     names = ("text", "generated", "token_hit", "mask")
     if any(columns.get(name) is None for columns in (model, original) for name in names):
-        return Detector("disagreement", None, "not measured: answers and log-probabilities are not both granted")
-    now, before = (float(says_otherwise(*(columns[n] for n in names)).mean()) for columns in (model, original))
+        return Detector("disagreement", None, f"not measured: {NOT_BOTH}")
+    now, before = (
+        float(says_otherwise(*(columns[n] for n in names), limit=limit).mean()) for columns in (model, original)
+    )
     detail = f"{now:.0%} of the texts on forget are not what the log-probabilities say, the original's {before:.0%}"
     return Detector("disagreement", now - before > EXCESS, detail)

@@ -10,14 +10,18 @@ from expunge.charts.markup import Markup, element, join
 from expunge.core.example import ROLES
 from expunge.evaluation.report_cells import (
     DIRECTIONS,
+    UNMEASURED,
     WITH_INTERVAL,
     YARDSTICKS,
     Cell,
     Evidence,
+    Notes,
     amount,
+    cell_of,
     criterion_label,
     grid,
     methods,
+    reason_of,
     ridge_line,
     utility_lines,
 )
@@ -28,7 +32,8 @@ STATUSES = {
     "earned": "the evidence carries the claim",
     "failed": "the evidence speaks against it",
     "inconclusive": "too little power, or not measured: never counted as passed",
-    "uninformative": "the attack does not tell even the original apart, so its silence says nothing",
+    "uninformative": "the attack does not tell even the original apart, so its silence says nothing; or it cannot tell"
+    " models of known truth apart, so that nothing that it says does",
 }
 
 
@@ -109,10 +114,25 @@ def models_table(evidence: Evidence, caption: str, bracketed: Collection[str] = 
 
 
 def results(evidence: Evidence) -> Markup:
-    """The table with its reasons, the ridge line and what utility is made of."""
+    """The table with its reasons, what stands beside it, the ridge line and what utility is made of."""
     caption = "Every model against the retrained one. In brackets: intervals. A dash has its reason below."
     below = [element("p", None, f"{text}.") for text in (ridge_line(evidence), *utility_lines(evidence)) if text]
-    return section("table", "The table", models_table(evidence, caption), *below)
+    return section("table", "The table", models_table(evidence, caption), _beside(evidence), *below)
+
+
+def _beside(evidence: Evidence) -> Markup | None:
+    """The numbers that have no column in the table, with their intervals; None where there are none."""
+    columns = evidence.get("beside") or ()
+    if not columns:
+        return None
+    heads = ["method", *(unbroken(column["label"]) for column in columns)]
+    rows = [[row["label"], *(_told(row, column["key"]) for column in columns)] for row in evidence["rows"]]
+    return table("Beside it: how often is refused, and what is said where nothing is", heads, rows)
+
+
+def _told(row: Mapping[str, Any], key: str) -> Markup | str:
+    cell = cell_of(row, key, Notes(), (key,))
+    return reason_of(row, key) or UNMEASURED if cell.note else _cell(cell)
 
 
 def _direction(column: Mapping[str, Any]) -> str:
@@ -123,7 +143,7 @@ def _direction(column: Mapping[str, Any]) -> str:
 def questions(evidence: Evidence) -> Markup:
     """What each number answers, which direction is good, and what a retrained model gets."""
     entries: list[Markup] = []
-    for column in evidence["columns"]:
+    for column in (*evidence["columns"], *(evidence.get("beside") or ())):
         answer = f"{column.get('question', '')} {_direction(column)}".strip()
         if retrained := column.get("retrained"):
             answer += f" A retrained model: {retrained}."

@@ -12,12 +12,13 @@ from expunge.evaluation.report_html import counted, folded, section, table, unbr
 
 Entry = Mapping[str, Any]
 WORDS = {"subgroup": "subgroup", "relation": "relation (the kind of fact)", "subset": "subset"}
-SHORT = {"rouge_l": "ROUGE-L", "min_k": "min-k"}
+SHORT = {"rouge_l": "ROUGE-L", "min_k": "min-k", "min_k_auc": "min-k AUC", "ks": "KS D"}
 SAYS = (
     "An average may hide that some people or facts were forgotten and others not. Below: each score's mean in each "
-    "group, and the largest difference of two groups. The largest of several is large by chance alone; its interval "
-    "allows for that, and where it begins at 0 the groups cannot be told apart. What makes a group easy by itself is "
-    "in every model's gap; the lines that subtract the retrained model's scores, record by record, leave it out."
+    "group, or a statistic of the group's records alone, and the largest difference of two groups. The largest of "
+    "several is large by chance alone; its interval allows for that, and where it begins at 0 the groups cannot be "
+    "told apart. What makes a group easy by itself is in every model's gap; the lines less the retrained model's, "
+    "scores record by record, leave it out."
 )
 
 

@@ -6,6 +6,7 @@ An average may hide that some people were forgotten and others not. Everything h
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -18,6 +19,7 @@ from expunge.core.measure import Key
 from expunge.evaluation.bootstrap import estimate, fewest_groups, resampled
 from expunge.evaluation.cells import cell
 from expunge.evaluation.per_item import PerItem, Unmeasured
+from expunge.evaluation.withheld import withheld
 from expunge.metrics._resamples import weighted_mean
 from expunge.metrics.truth_indifference import indifference
 
@@ -45,7 +47,8 @@ class Subgroups:
         against: the model whose score is subtracted, record by record; empty for none.
         by: what the groups are, in a word.
         groups: name of a group -> its mean with the interval; of one with too few subjects the interval is infinite.
-        gap: largest difference between two groups; None where fewer than two have enough subjects.
+        shown: the groups that may be published; see ``withheld``.
+        gap: largest difference between two of the shown groups; None where they are fewer than two.
         between: the group with the largest and the one with the smallest mean among those compared; empty where all
             means are equal.
         reason: why there is no gap, or which groups it leaves out; empty for neither.
@@ -57,6 +60,7 @@ class Subgroups:
     against: str
     by: str
     groups: Mapping[str, Estimate]
+    shown: tuple[str, ...]
     gap: Estimate | None
     between: tuple[str, str]
     reason: str
@@ -65,10 +69,10 @@ class Subgroups:
         """The groups and the largest gap as an evidence file holds them: ``value, low, high, n, groups, reason``.
 
         A group that is too small for an interval is counted in the reason and not named: the file is public, and a
-        mean over one or two people tells of these people.
+        mean over one or two people tells of these people. Nor is one shown by which theirs could be worked out.
         """
         return {
-            "groups": {name: cell(found) for name, found in self.groups.items() if _enough(found)},
+            "groups": {name: cell(self.groups[name]) for name in self.shown},
             "gap": {**cell(self.gap, self.reason), "reason": self.reason, "between": list(self.between)},
         }
 
@@ -108,46 +112,115 @@ def subgroups(
         Unmeasured: the score or the grouping cannot be had, or there are more than ``MOST`` groups.
         EvidenceError: a record of the role is in no group.
     """
-    values, names, subjects = _read(items, model, role, score, by, against)
+    values, names, subjects, every = _read(items, model, role, score, by, against)
     settings: dict[str, Any] = {"draws": draws, "level": level, "seed": seed}
     found: dict[str, Estimate] = {}
     for name in sorted(set(names)):
         own = names == name
         found[str(name)] = estimate(_mean, {KEY: values[:, own]}, {"items": list(subjects[own])}, **settings)
-    compared = {name: one.value for name, one in found.items() if _enough(one)}
-    few = len(found) - len(compared)
-    small = f"{few} of {len(found)} groups {'has' if few == 1 else 'have'} too few subjects"
-    reason = small if few else "there is one group" if len(found) < 2 else ""
-    shared = (model, role, score, against, by if isinstance(by, str) else "group", found)
-    if len(compared) < 2:
-        return Subgroups(*shared, None, NOBODY, reason)
-    drawn = np.stack([_drawn(values, names == name, subjects, settings) for name in compared])
-    gap = _largest(np.array(list(compared.values())), drawn, level, min(found[name].groups for name in compared))
-    kept = np.isin(names, list(compared))
-    facts = {"level": level, "n": int(kept.sum()), "groups": len(set(subjects[kept])), "seeds": len(values)}
-    between = (max(compared, key=compared.__getitem__), min(compared, key=compared.__getitem__)) if gap[0] else NOBODY
-    return Subgroups(*shared, Estimate(*gap, **facts), between, reason)
+    split = Split(names, subjects, withheld(every, subjects, fewest_groups(level))[_called(by)])
+    return compared(
+        (model, role, score, against, _called(by)),
+        found,
+        split,
+        lambda name: _drawn(values, names == name, subjects, settings),
+        people=len(set(subjects)),
+    )
+
+
+@dataclass(frozen=True)
+class Split:
+    """How records fall into groups.
+
+    Args:
+        names: (B,) group of each.
+        subjects: (B,) of each.
+        hidden: groups that are not published.
+    """
+
+    names: np.ndarray
+    subjects: np.ndarray
+    hidden: frozenset[str]
+
+
+def compared(
+    about: tuple[str, str, str, str, str],
+    found: Mapping[str, Estimate],
+    split: Split,
+    drawn: Callable[[str], np.ndarray],
+    *,
+    people: int,
+) -> Subgroups:
+    """The groups with the largest gap of those that are shown; its interval is that of ``subgroups``.
+
+    Args:
+        about: model, role, score, against and by.
+        found: each group's estimate.
+        split: of the records.
+        drawn: a group's value on each draw of all subjects, nan where a draw holds none of its records.
+        people: in the smallest of what all groups share.
+    """
+    shown = tuple(name for name in found if name not in split.hidden)
+    reason = _why_fewer(found, shown)
+    if len(shown) < 2:
+        return Subgroups(*about, found, shown, None, NOBODY, reason or "there is one group")
+    values = {name: found[name].value for name in shown}
+    first = found[shown[0]]
+    least = min(people, *(found[name].groups for name in shown))
+    gap = _largest(np.array(list(values.values())), np.stack([drawn(name) for name in shown]), first.level, least)
+    kept = np.isin(split.names, shown)
+    facts = {"n": int(kept.sum()), "groups": len(set(split.subjects[kept])), "seeds": first.seeds}
+    between = (max(values, key=values.__getitem__), min(values, key=values.__getitem__)) if gap[0] else NOBODY
+    return Subgroups(*about, found, shown, Estimate(*gap, level=first.level, **facts), between, reason)
+
+
+def _why_fewer(found: Mapping[str, Estimate], shown: Sequence[str]) -> str:
+    """Which groups are not shown, in words; empty where all are."""
+    few = sum(one.groups < fewest_groups(one.level) for one in found.values())
+    more = len(found) - len(shown) - few
+    parts = [f"{few} of {len(found)} groups {'has' if few == 1 else 'have'} too few subjects"] if few else []
+    if more:
+        parts.append(f"{more}{' more' * bool(few)} would give away the mean of a few")
+    return " and ".join(parts)
+
+
+def _called(by: Grouping) -> str:
+    return by if isinstance(by, str) else "group"
 
 
 def _read(
     items: PerItem, model: str, role: str, score: str, by: Grouping, against: str
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Values (seeds, B), groups (B,) and subjects (B,) of the records that have a value."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """Values (seeds, B), groups (B,), subjects (B,) and ``partitions`` of the records that have a value."""
     values = _values(items, model, role, score)
     if against:
         values = values - _values(items, against, role, score)
-    names, subjects = _names(items, role, by), np.asarray(items.subjects(role))
-    applies = ~np.isnan(values).any(axis=0)
+    names, subjects = names_of(items, role, by), np.asarray(items.subjects(role))
+    applies = np.asarray(~np.isnan(values).any(axis=0))
     if not applies.any():
         raise Unmeasured(f"no record of {role} has a {score}")
     values, names, subjects = values[:, applies], names[applies], subjects[applies]
     if (count := len(set(names))) > MOST:
         raise Unmeasured(f"{count} groups are more than the {MOST} that are compared")
-    return values, names, subjects
+    return values, names, subjects, partitions(items, role, by, applies)
 
 
-def _enough(found: Estimate) -> bool:
-    return found.groups >= fewest_groups(found.level)
+def partitions(items: PerItem, role: str, by: Grouping, kept: np.ndarray) -> dict[str, np.ndarray]:
+    """The groups (B,) of a role's kept records by all that is published of them: what is asked for and the columns.
+
+    Args:
+        items: scores of the models.
+        role: on which records.
+        by: what is asked for.
+        kept: which of the records.
+    """
+    found = {_called(by): names_of(items, role, by)[kept]}
+    for other in COLUMNS if isinstance(by, str) else ():
+        with suppress(Unmeasured):
+            names = names_of(items, role, other)[kept]
+            if 1 < len(set(names)) <= MOST:
+                found.setdefault(other, names)
+    return found
 
 
 def _values(items: PerItem, model: str, role: str, score: str) -> np.ndarray:
@@ -194,8 +267,13 @@ def _largest(means_G: np.ndarray, drawn_GD: np.ndarray, level: float, people: in
     return float(size_P.max()), float(max(0.0, (size_P - half_P).max())), float((size_P + half_P).max())
 
 
-def _names(items: PerItem, role: str, by: Grouping) -> np.ndarray:
-    """The group of each item, in the common order."""
+def names_of(items: PerItem, role: str, by: Grouping) -> np.ndarray:
+    """The group of each item (B,), in the common order; see ``subgroups``.
+
+    Raises:
+        Unmeasured: no record of the role is in a group.
+        EvidenceError: one is in none.
+    """
     ids, subjects = items.ids(role), items.subjects(role)
     known = _column(items, by) if isinstance(by, str) else by
     names = [known.get(key, known.get(who, "")) for key, who in zip(ids, subjects, strict=True)]

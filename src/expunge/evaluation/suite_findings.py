@@ -20,9 +20,10 @@ from expunge.evaluation.attacking import OUTCOME, UNSEEN, mean_outcome, membersh
 from expunge.evaluation.chance import FLOOR, Component, chance
 from expunge.evaluation.contrast import Cast, contrast, distance
 from expunge.evaluation.per_item import Table, Unmeasured
+from expunge.evaluation.subgroup_statistics import Splittable, split_role, told_statistics
 from expunge.evaluation.subgroups import told_subgroups
 from expunge.evaluation.suite_items import is_derived, items_of, why_lacking
-from expunge.evaluation.trusted import doubts
+from expunge.evaluation.trusted import doubts, untested
 from expunge.evaluation.utility import utility_kept
 
 MISSING = {
@@ -177,16 +178,40 @@ class Findings:
         return {**told, **found, **self.by_subgroup(reading)}
 
     def by_subgroup(self, reading: Reading) -> dict[str, Any]:
-        """The largest gaps of a reading that is a mean over records; nothing where nothing groups these."""
-        needs = self.statistic(reading).needs
+        """The largest gaps of a reading, alone and less the reference's; nothing where nothing groups its records.
+
+        A statistic is split as ``subgroup_statistics`` says: not if it reads several roles and no forgotten record.
+        """
+        statistic = self.statistic(reading)
+        needs = statistic.needs
         metric = metrics.get(reading.measure) if reading.measure in metrics.names() else None
         if isinstance(metric, Statistic) or reading.roles or len(needs) > 1:
-            return {}
+            return self._statistic_by_subgroup(reading, statistic, metric)
         against = "reference" if "reference" in self.given.tables else ""
         settings = {"level": self.given.level, "draws": self.given.draws, "seed": self.given.seed}
         found = told_subgroups(
             self.cast.items, "model", [(role, score) for _, role, score in needs], against=against, **settings
         )
+        kept = [{k: v for k, v in entry.items() if k not in ("role", "score")} for entry in found]
+        return {"subgroups": kept} if kept else {}
+
+    def _statistic_by_subgroup(self, reading: Reading, statistic: Statistic, metric: Any) -> dict[str, Any]:
+        """As ``by_subgroup``, of what is no mean over records."""
+        own = (
+            split_role(metric)
+            if isinstance(metric, Statistic)
+            else "forget"
+            if reading.roles
+            else statistic.needs[0][1]
+        )
+        if not own:
+            return {}
+        against = any(model == "reference" for model, _, _ in statistic.needs)
+        control = {"model": "reference", **({"reference": "second"} if against else {})}
+        wanted = Splittable(
+            statistic, reading.roles.get(own, own), reading.name, control if statistic.target is None else None
+        )
+        found = told_statistics(self.cast, [wanted])
         kept = [{k: v for k, v in entry.items() if k not in ("role", "score")} for entry in found]
         return {"subgroups": kept} if kept else {}
 
@@ -246,7 +271,7 @@ class Findings:
             for criterion in policy.criteria
             for _, reason in doubts([self.suite.reading(criterion.attack).measure])
         )
-        return judge(policy, Assessment(tuple(compared), self.utility(), found, tuple(skipped), doubted))
+        return judge(policy, Assessment(tuple(compared), self.utility(), found, tuple(skipped), doubted, untested()))
 
     def _detect(self) -> list[Detector]:
         here = {who: self.given.tables.get(who, {}) for who in ARMED}
@@ -259,16 +284,20 @@ class Findings:
 
         texts = {name: both(name, "generated") for name in (*forget, *kept)}
         columns = {f"{c} of {p}": both(p, c) for p in forget for c in ("token_logp", "generated")}
-        whole_answers = [part.name for part in self.suite.parts if part.role == "forget" and not part.tokens]
-        measured = [p for p in whole_answers if any(p in tables for tables in here.values())]
-        disagreements = [detectors.disagreement(*(here[who].get(p, {}) for who in ARMED)) for p in measured]
+        # Of a part whose answers nobody knows, such as prompts to be continued, nothing that is said can be wrong.
+        known = {p for p in forget for tables in here.values() if {"text", "generated"} <= tables.get(p, {}).keys()}
+        disagreements = [
+            detectors.disagreement(*(here[who].get(p, {}) for who in ARMED), limit=self.suite.part(p).tokens)
+            for p in forget
+            if p in known
+        ]
         now, before = ({key: pair[i] for key, pair in columns.items()} for i in (0, 1))
         return [
             detectors.no_op(now, before, self.given.digests),
             self._collapsed(),
             detectors.gibberish(texts),
             detectors.refusal({name: texts[name] for name in kept}),
-            _all_of("disagreement", disagreements, "no part has whole answers"),
+            _all_of("disagreement", disagreements, "no answers on forgotten records are granted"),
         ]
 
     def _collapsed(self) -> Detector:

@@ -2,7 +2,8 @@
 
 ``trust.json`` beside this file is written by ``benchmarks.trust``, which reads each name on models of known truth at
 its default threshold. Where it says ``no``, the name earns nothing, in whatever policy. What was not measured, or not
-clearly, is not blocked: nothing was shown against it, and the positive control of each run still has to fire.
+clearly, is not blocked: nothing was shown against it, and the positive control of each run still has to fire. Without
+the file nothing is blocked either, and each verdict that earns says so.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from expunge.core.errors import EvidenceError
 
 MEASURED = Path(__file__).with_name("trust.json")
 NOT_MEASURED, AGAIN = "not measured", "Install expunge again"
+NO_TABLE = f"{NOT_MEASURED}: no trust table in this package"
 SHARES = {"caught": "caught", "missed": "missed", "false_alarm": "false alarms"}
 
 
@@ -28,6 +30,11 @@ def _read(path: Path) -> Mapping[str, Mapping[str, Any]]:
         if not said.keys() >= needed:
             raise EvidenceError(f"{path.name} is damaged", why=f"it does not say what is known of {name}", next=AGAIN)
     return found
+
+
+def untested() -> str:
+    """Why nothing is known of any name: there is no table; empty where there is one."""
+    return "" if MEASURED.is_file() else NO_TABLE
 
 
 def trust_of(name: str) -> str:

@@ -10,6 +10,7 @@ import dataclasses
 import inspect
 import json
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -201,7 +202,11 @@ def _check_weights(statistic: Statistic, scores: Mapping[Key, Any], counts: Mapp
 
 
 def check_attack(attack: Any) -> None:
-    """Declares its access and refuses less; gives one row a probed record; leaves the attacked model as it was."""
+    """Declares its access and refuses less; gives one row a probed record; leaves the attacked model as it was.
+
+    Its docstring, or for an entry of ours that of its module, says the question, what is good and what a retrained
+    model gets.
+    """
     name = type(attack).__name__
     access = getattr(attack, "access", None) or Access.NONE
     hold(bool(access), f"{name} declares no access", "set access = Access....")
@@ -235,6 +240,14 @@ def check_attack(attack: Any) -> None:
         whole = "subject" in row and math.isfinite(row.get("outcome", math.nan))
         hold(whole, f"{name}: a row lacks subject or outcome")
     hold(rows == again, f"{name}: the same seed gives other outcomes")
+    _check_asking(name, " ".join((inspect.getdoc(attack) or "").split()))
+
+
+def _check_asking(name: str, told: str) -> None:
+    hold(bool(re.search(r"[Qq]uestion: [^?]*\?", told)), f"{name} does not say in its docstring what it asks")
+    good = bool(re.search(r"Good: |is good|[Gg]ood is|the better", told))
+    hold(good, f"{name} does not say in its docstring which outcome is good")
+    hold("retrained" in told, f"{name} does not say in its docstring what a retrained model gets")
 
 
 class _Untouchable:

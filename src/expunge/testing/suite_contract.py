@@ -61,6 +61,8 @@ def _check_reading(suite: str, reading: Reading) -> None:
 def _check_policy(suite: Suite) -> None:
     policy = suite.policy
     hold(bool(suite.utility), f"{suite.name} judges without a floor of utility")
+    asked = policy.detectors if policy else ()
+    hold("disagreement" in asked, f"{suite.name}: a filter earns its policy", "list the detector disagreement")
     for criterion in policy.criteria if policy else ():
         what = f"{suite.name}: the criterion {criterion.attack}"
         hold(criterion.margin > 0 and bool(criterion.question.strip()), f"{what} has no margin or no question")

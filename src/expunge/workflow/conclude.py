@@ -22,13 +22,14 @@ from expunge.core.policy import Verdict, judge
 from expunge.core.registry import attacks
 from expunge.core.wishes import AS_RETRAINED, meaning
 from expunge.evaluation.assess import Assessed, assess
-from expunge.evaluation.attacking import OUTCOME, UNSEEN
+from expunge.evaluation.attacking import OUTCOME, UNSEEN, attack_statistic
 from expunge.evaluation.cells import cells_for
 from expunge.evaluation.contrast import Cast
 from expunge.evaluation.per_item import PerItem, Unmeasured
 from expunge.evaluation.report import render_report
 from expunge.evaluation.report_cells import YARDSTICKS
 from expunge.evaluation.report_data import item_scores, recovery, strips
+from expunge.evaluation.subgroup_statistics import Splittable, split_role, told_statistics
 from expunge.evaluation.subgroups import told_subgroups
 from expunge.evaluation.table import format_table
 from expunge.ledger.certify import certificate_path
@@ -45,12 +46,16 @@ from expunge.workflow.superseded import place_certificate
 
 TABLES = {ORIGINAL: "original", REFERENCE: "reference", SECOND: "second"}
 PLAYERS = {part: part for part in ("reference", "second", "original")}
+KNOWN_AS = {"ks": "forget_quality"}
+"""Columns that are not called as the statistic that they show."""
+SHOWN_AS = {name: key for key, name in KNOWN_AS.items()}
 DRAWS = 2000
 OVERLAY = "an overlay grants TEXT only: the weights behind it are the original's"
 NO_SHADOWS = dict.fromkeys(SHADOWS, "no shadow models were trained for this evaluation")
 NO_SECOND = "no second reference was given, so that the distance between two of them is unknown"
 ELSEWHERE = "it was made elsewhere, and how long that took is not known"
 NO_RATIO = "the reference was made elsewhere, and how long that took is not known"
+NO_TIME = "no time was counted for the retraining"
 ALONE = ("guarantee", "seconds", "ratio_to_retraining")
 HEADS = {
     "guarantee": ("guarantee", "What does the evidence allow to be claimed?", "higher", "Exact"),
@@ -174,8 +179,12 @@ class Conclusion:
         """The cells that are about time. What was made elsewhere has the reason in their place."""
         took, retraining = (self.walk.costs.get(name) for name in (key, REFERENCE))
         seconds = None if took is None else took.seconds
-        ratio = None if seconds is None or retraining is None else seconds / retraining.seconds
-        told = {"seconds": (seconds, ELSEWHERE), "ratio_to_retraining": (ratio, NO_RATIO)}
+        whole = None if retraining is None else retraining.seconds
+        ratio = None if seconds is None or not whole else seconds / whole
+        told = {
+            "seconds": (seconds, ELSEWHERE),
+            "ratio_to_retraining": (ratio, NO_TIME if whole == 0 else NO_RATIO),
+        }
         return {
             name: {
                 "value": value,
@@ -189,12 +198,37 @@ class Conclusion:
         }
 
     def by_subgroup(self, key: str) -> dict[str, Any]:
-        """Every score of a row by subgroup, alone and less the reference's; nothing where nothing groups records."""
+        """Every score and splittable statistic of a row by subgroup, alone and less the control's.
+
+        Left out are what no group has of its own: utility, the harmonic mean of what other roles keep, and log10 p,
+        which says of KS D how surprising it is. Nothing is told where nothing groups records.
+        """
         name, reference = TABLES.get(key, key), TABLES[REFERENCE]
         settings = {"level": self.road.policy.level, "draws": DRAWS, "seed": self.seed}
         against = "" if name == reference else reference
         found = told_subgroups(self.items, name, self._wanted(name), against=against, **settings)
+        found += told_statistics(self._cast(name), self._statistics(name))
         return {"subgroups": found} if found else {}
+
+    def _cast(self, name: str) -> Cast:
+        """Who plays whom where one model is judged; the reference is read against the second."""
+        swapped = {"reference": "second", "second": "reference"} if name == TABLES[REFERENCE] else {}
+        return Cast(self.items, {**PLAYERS, **swapped, "model": name}, self.road.policy.level, DRAWS, self.seed)
+
+    def _statistics(self, name: str) -> list[Splittable]:
+        """The statistics of a row, those that judge it and the attacks that are read against never-seen records."""
+        shown = cells_for(self.road.policy.wish, self.asked)
+        names = [KNOWN_AS.get(key, key) for key in (*shown, *asked_by(self.road.policy))]
+        found: dict[str, Splittable] = {}
+        for asked in (*names, *attacks.names()):
+            with suppress(Unmeasured):
+                statistic, control = attack_statistic(asked)
+                if not (role := split_role(statistic)) or statistic.name.startswith("mean_"):
+                    continue
+                less = control if name != TABLES[REFERENCE] and statistic.target is None else None
+                label = OUTCOME if asked in attacks.names() else SHOWN_AS.get(statistic.name, statistic.name)
+                found.setdefault(f"{label} {role}", Splittable(statistic, role, label, less))
+        return list(found.values())
 
     def _wanted(self, name: str) -> list[tuple[str, str]]:
         """(role, score) of what was scored, and the outcomes of the attacks that are read as a mean over records."""
@@ -229,7 +263,7 @@ class Conclusion:
         }
         columns = [{"key": "guarantee", **_head("guarantee")}]
         shown = cells_for(road.policy.wish, self.asked)
-        columns += [cell.head(key) for key, cell in shown.items()]
+        columns += [cell.head(key) for key, cell in shown.items() if not cell.beside]
         columns += [{"key": k, **_head(k)} for k in ALONE[1:]]
         return {
             "run": {
@@ -254,6 +288,7 @@ class Conclusion:
                 **road.facts,
             },
             "columns": columns,
+            "beside": [cell.head(key) for key, cell in shown.items() if cell.beside],
             "rows": [self.row(key) for key in self.assessed],
             "items": item_scores(self.items, {key: TABLES.get(key, key) for key in self.assessed}),
             "utility_components": self.assessed[REFERENCE].components.plain(),

@@ -124,6 +124,29 @@ def earlier(name: str) -> list[Policy]:
     return [policy for policy in EARLIER if policy.name == name]
 
 
+def promised(policy: str, pinned: str) -> Policy | None:
+    """The policy that a claim was fixed to before the run; None where no policy was.
+
+    Args:
+        policy: its name.
+        pinned: its digest; empty where none was fixed.
+
+    Raises:
+        EvidenceError: it is none that ships or shipped.
+    """
+    if not pinned:
+        return None
+    ours = registered(policy)
+    found = next((p for p in (ours, *earlier(policy)) if p and digest(p) == pinned), None)
+    if found is None:
+        raise EvidenceError(
+            f"the result is claimed under the policy {policy}, {pinned}, which does not ship here",
+            why="it was fixed before the run, by a file or by another version",
+            next="Give that file again with --policy, or another policy by name",
+        )
+    return found
+
+
 def differing(policy: Policy) -> str:
     """In one line that a policy is not the one of its name here; empty if it is, or if none here has its name."""
     ours = registered(policy.name)

@@ -13,6 +13,7 @@ from expunge.core.launch import rank
 from expunge.core.policy import Policy, Verdict
 from expunge.ledger.certify import certificate_path
 from expunge.workflow.measure import asked_beside
+from expunge.workflow.policy_file import promised
 from expunge.workflow.run import locked, require_extra
 from expunge.workflow.shadow_plan import Shadows, check_shadows, known_recipe, shadow_cost
 from expunge.workflow.single import (
@@ -76,7 +77,7 @@ def prepare_evaluation(
 
     Args:
         out: folder of the result.
-        policy: a policy or its name; None for the one for what was wished.
+        policy: a policy or its name; None for the one that was fixed before the run, else that for what was wished.
         reference: folder of a model that never knew.
         second: folder of another, None for none.
 
@@ -87,14 +88,17 @@ def prepare_evaluation(
         UnknownName: no policy has that name.
         StoreError: the folder holds no result.
         ConfigError: it is certified already.
-        EvidenceError: the policy judges another wish.
+        EvidenceError: the policy judges another wish, or the one that was fixed came in a file.
         TargetError: a reference cannot be loaded.
     """
     require_extra("expunge evaluate")
     if policy is not None:
         find_policy(policy)
     require_result(out)
-    rule = policy_for(wish_of(read_json(out / CARD)), policy)
+    card = read_json(out / CARD)
+    claim = card.get("claim") or {}
+    fixed = promised(claim.get("policy", ""), claim.get("digest", "")) if policy is None else policy
+    rule = policy_for(wish_of(card), fixed)
     if certificate_path(out, NAMED).exists():
         raise ConfigError(
             f"{out} is certified already",
@@ -121,7 +125,7 @@ def evaluate_folder(
 
     Args:
         out: folder of the result.
-        policy: a policy or its name; None for the one for what was wished.
+        policy: a policy or its name; None for the one that was fixed before the run, else that for what was wished.
         reference: folder of a model that never knew.
         second: folder of another, None for none.
         scorers: column -> who fills it; see ``verbs.evaluate``.

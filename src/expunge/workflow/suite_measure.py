@@ -90,10 +90,11 @@ def part_table(
         scorers: column -> who fills it; without one the column is absent.
     """
     from expunge.engine.score import known_columns, score
+    from expunge.engine.together import by_first
 
     scores = [metrics.get(name) for name in wanted if name in metrics.names()]
     columns = columns_for([found.name for found in scores if isinstance(found, Score)], oracle.access)
-    if part.role == "forget" and not part.tokens and "generated" in columns and Access.LOGPROBS in oracle.access:
+    if part.role == "forget" and "generated" in columns and Access.LOGPROBS in oracle.access:
         columns = list(dict.fromkeys((*columns, *SAID_AND_MEANT)))
     filling = [name for name in columns if name in scorers]
     table: Table = {"ids": list(examples.ids), "subjects": list(examples.subjects)}
@@ -110,7 +111,8 @@ def part_table(
     if Access.TEXT in oracle.access and ("generated" in columns or filling):
         table["generated"] = _answers(oracle, part, examples)
         said = [Said(e.question, e.answer, text) for e, text in zip(examples, table["generated"], strict=True)]
-        table |= {name: filled(name, scorers[name], said) for name in filling}
+        # Of several processes the first alone asks.
+        table |= by_first(lambda: {name: filled(name, scorers[name], said) for name in filling})
         # Scores of texts need a package that whoever reads the tables may lack.
         table |= {s.name: s.of(table) for s in scores if s.access == Access.TEXT and set(s.needs) <= table.keys()}
     return table

@@ -15,6 +15,7 @@ from expunge.core.attack import Budget
 from expunge.core.canonical import digest, read_json
 from expunge.core.errors import ConfigError, EvidenceError, StoreError
 from expunge.core.files import delete, replace_folder, write_json, write_text
+from expunge.core.launch import rank
 from expunge.core.manifest import NAME, Manifest, entry
 from expunge.core.registry import suites
 from expunge.core.scorer import Scorer
@@ -56,6 +57,8 @@ def run_suite(
 ) -> dict[str, Any]:
     """Measure a model with a suite. Nothing is trained; what is missing is skipped by name, with the reason.
 
+    The processes of a launch share scoring and generation out, and the first alone writes.
+
     Args:
         suite: or its name.
         target: the judged model, a target or what ``adopt`` takes.
@@ -74,7 +77,7 @@ def run_suite(
         seed: of attacks and resampling.
 
     Returns:
-        What ``suite.json`` holds.
+        What ``suite.json`` holds; nothing in a process that is not the first.
 
     Raises:
         MissingExtra: a package is not installed.
@@ -85,8 +88,12 @@ def run_suite(
     chosen, corpus = prepare_suite(suite, data, out, tasks=tasks, options=options, budget=budget)
     models = load_arms(chosen, dict(zip(ARMS, (target, reference, second, original), strict=True)))
     allowed = Access.all() if access is None else access
+    asked: dict[str, Any] = {"scorers": scorers or {}, "tasks": tasks, "budget": budget, "access": allowed}
+    if rank():
+        _tables(chosen, corpus, models, **asked, seed=seed)
+        return {}
     with locked(out):
-        kept = _measure(chosen, corpus, models, out, scorers or {}, tasks, budget, allowed, draws, seed)
+        kept = _measure(chosen, corpus, models, out, asked, draws, seed)
         write_text(out / KEPT, json.dumps(kept, indent=1, ensure_ascii=False, allow_nan=False, sort_keys=True) + "\n")
         found = write_suite(out, kept, out, suite=chosen)
         Manifest.of(out).write(out)
@@ -127,7 +134,9 @@ def prepare_suite(
         from expunge.workflow.harness import require_tasks
 
         require_tasks(tasks)
-    _require_ours(out)
+    # Of several processes the first alone looks after the folder, and may be at work in it already.
+    if rank() == 0:
+        _require_ours(out)
     return chosen, read_corpus(chosen, data, options or {})
 
 
@@ -160,27 +169,19 @@ def _measure(
     corpus: Any,
     models: Mapping[str, Any],
     out: Path,
-    scorers: Mapping[str, Scorer],
-    tasks: Sequence[str],
-    budget: Budget | None,
-    access: Access,
+    asked: Mapping[str, Any],
     draws: int,
     seed: int,
 ) -> dict[str, Any]:
     """Measure, write the tables, and return what the findings rest on beside them."""
     from expunge.evaluation.score_table import save_tables
-    from expunge.workflow.harness import run_tasks
     from expunge.workflow.stages import versions
-    from expunge.workflow.suite_measure import suite_attacks, suite_tables
 
-    # The tasks download what they read: what may fail comes before what takes long.
-    rows = run_tasks(models["model"], tasks) if tasks else {}
-    tables = {name: suite_tables(model, suite, corpus, scorers, access) for name, model in models.items()}
-    attacked, skipped = suite_attacks(models, suite, corpus, budget, seed, access)
+    rows, tables, skipped = _tables(suite, corpus, models, **asked, seed=seed)
     salts = {name: _salt_of(out / SCORES / name) for name in models}
     with replace_folder(out / SCORES) as fresh:
         for name, found in tables.items():
-            save_tables(fresh / name, {**found, **attacked[name]}, salt=salts[name])
+            save_tables(fresh / name, found, salt=salts[name])
         _announce(out, fresh)
     return {
         "kind": "suite",
@@ -188,13 +189,38 @@ def _measure(
         "models": {name: model.digest() for name, model in models.items()},
         "skipped": skipped,
         "tasks": rows,
-        "scorers": sorted(scorers),
-        "attacks": stated_attacks(suite, budget),
-        "access": list(access.names),
+        "scorers": sorted(asked["scorers"]),
+        "attacks": stated_attacks(suite, asked["budget"]),
+        "access": list(asked["access"].names),
         "draws": draws,
         "seed": seed,
         "versions": versions(),
     }
+
+
+def _tables(
+    suite: Suite,
+    corpus: Any,
+    models: Mapping[str, Any],
+    *,
+    scorers: Mapping[str, Scorer],
+    tasks: Sequence[str],
+    budget: Budget | None,
+    access: Access,
+    seed: int,
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]], dict[str, str]]:
+    """The rows of the tasks, the tables of every arm, and why an attack was not run."""
+    from expunge.engine.together import by_first
+    from expunge.workflow.harness import run_tasks
+    from expunge.workflow.suite_measure import suite_attacks, suite_tables
+    from expunge.workflow.verbs import shared
+
+    with shared():
+        # The tasks download what they read: what may fail comes before what takes long.
+        rows = by_first(lambda: run_tasks(models["model"], tasks)) if tasks else {}
+        tables = {name: suite_tables(model, suite, corpus, scorers, access) for name, model in models.items()}
+        attacked, skipped = suite_attacks(models, suite, corpus, budget, seed, access)
+    return rows, {name: {**found, **attacked[name]} for name, found in tables.items()}, skipped
 
 
 def _announce(out: Path, fresh: Path) -> None:

@@ -20,6 +20,7 @@ from expunge.core.registry import policies
 from expunge.core.request import Records, Request, Wish
 from expunge.core.selection import Selection
 from expunge.core.wishes import answering, meaning, require_answers
+from expunge.workflow.policy_file import promised
 from expunge.workflow.run import require_extra
 from expunge.workflow.saved import CARD, Saved
 
@@ -281,7 +282,7 @@ def evaluate(
 
     Args:
         outcome: of ``unlearn``.
-        policy: a policy or its name; by default the one for what was wished.
+        policy: a policy or its name; by default the one that was fixed before the run, else that for what was wished.
         reference: a target, or the folder of one, trained without the forgotten records; for the wish ``alternative``
             with the alternative answers in their place.
         second: another such model with another seed: the ceiling. Without it a criterion that reads the distance
@@ -301,7 +302,9 @@ def evaluate(
     """
     from expunge.workflow.measure import asked_beside
 
-    rule = policy_for(outcome.wish, policy)
+    claim = outcome.claim
+    fixed = promised(claim.policy, claim.digest) if policy is None and isinstance(claim, Empirical) else policy
+    rule = policy_for(outcome.wish, fixed)
     more = {"scorers": scorers, "shadows": shadows}
     tables = measure(outcome, rule, reference=reference, second=second, **more, seed=seed)
     digests, asked = (outcome.target.digest(), outcome.before), asked_beside(**more)
@@ -353,7 +356,7 @@ def measure(
     if shadows is not None:
         check_shadows(shadows, outcome, models["reference"], seed=seed)
         tables |= shadow_tables(shadows, outcome, seed=seed)
-    with _shared():
+    with shared():
         for name, model in models.items():
             oracle = model.oracle(Access.all())
             tables[name] = score_tables(oracle, outcome.selection, asked, scorers=scorers or {})
@@ -361,7 +364,7 @@ def measure(
     return tables
 
 
-def _shared() -> Any:
+def shared() -> Any:
     """A context in which the processes of a launch share scoring and generation out."""
     if started() == 1:
         return nullcontext()

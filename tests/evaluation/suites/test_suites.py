@@ -173,6 +173,13 @@ def test_a_margin_without_a_reason_breaks_the_contract():
         check_suite(replace(privacy, policy=policy))
 
 
+def test_a_policy_that_a_filter_earns_breaks_the_contract():
+    privacy = registry.suites.get("privacy")
+    policy = replace(privacy.policy, detectors=("no_op", "collapse", "gibberish", "refusal"))
+    with pytest.raises(AssertionError, match="a filter earns its policy"):
+        check_suite(replace(privacy, policy=policy))
+
+
 def test_a_reading_by_subgroup_holds_its_groups_its_gap_and_what_is_left_less_the_reference():
     reading = Reading("said", "Is it said?", "answer_said", "reference", "forget")
     suite = replace(ONE, parts=(Part("forget", "forget"),), readings=(reading,))

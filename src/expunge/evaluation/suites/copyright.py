@@ -13,7 +13,7 @@ TEXTS = "a tenth of a passage: two passages of one kind share as much in common 
 
 copyright = Suite(
     name="copyright",
-    version="1",
+    version="2",
     question="Are protected passages no longer recited, and is what others tell as well still known?",
     source="Jeung et al. 2025, DUSK (2505.15209); Shi et al. 2024, MUSE (2407.06460)",
     reader="copyrighted",
@@ -78,7 +78,7 @@ copyright = Suite(
     utility=(("facts", "knowledge_memorization"),),
     policy=Policy(
         name="suite-copyright",
-        version="1",
+        version="2",
         criteria=(
             Criterion(
                 "verbatim",
@@ -92,6 +92,7 @@ copyright = Suite(
             ),
         ),
         utility_floor=0.9,
+        detectors=("no_op", "collapse", "gibberish", "refusal", "disagreement"),
     ),
     on_long="truncate",
 )

@@ -25,7 +25,7 @@ GUESS = "how often a guess is right"
 
 edit = Suite(
     name="edit",
-    version="1",
+    version="2",
     question="Does what follows from a fact change with it, and nothing else?",
     source="Cohen et al. 2023 (2307.12976), Zhong et al. 2023 (2305.14795), Meng et al. 2022 (2202.05262)",
     reader="edits",
@@ -101,7 +101,7 @@ edit = Suite(
     utility=(("neighbourhood", "probability_options"),),
     policy=Policy(
         name="suite-edit",
-        version="1",
+        version="2",
         criteria=(
             Criterion("fact", 0.05, ("TEXT",), "Is a fact given more often than by one that never knew?", why=SAID),
             Criterion("entailment_leak", 0.05, ("TEXT",), "Is what follows from it given more often?", why=SAID),
@@ -114,5 +114,6 @@ edit = Suite(
             ),
         ),
         utility_floor=0.9,
+        detectors=("no_op", "collapse", "gibberish", "refusal", "disagreement"),
     ),
 )

@@ -16,7 +16,7 @@ TEXTS = "a tenth of a text: two texts of one kind share as much in common words"
 
 muse = Suite(
     name="muse",
-    version="1",
+    version="2",
     question="Are articles or books no longer recited, known or recognisable, and is the rest kept?",
     source="Shi et al. 2024 (2407.06460)",
     reader="muse",
@@ -83,7 +83,7 @@ muse = Suite(
     utility=(("knowledge_retained", "knowledge_memorization"),),
     policy=Policy(
         name="suite-muse",
-        version="1",
+        version="2",
         criteria=(
             Criterion("verbatim", 0.1, ("TEXT",), "Is more recited than a retrained model would?", why=TEXTS),
             Criterion("knowledge", 0.1, ("TEXT",), "Is more known than to a retrained model?", why=WORD),
@@ -96,6 +96,7 @@ muse = Suite(
             ),
         ),
         utility_floor=0.9,
+        detectors=("no_op", "collapse", "gibberish", "refusal", "disagreement"),
     ),
     across=("utility", "verbatim", "knowledge", "privleak"),
     on_long="truncate",

@@ -12,7 +12,7 @@ from expunge.evaluation.suites._reasons import BACK, EVEN, WORD
 
 privacy = Suite(
     name="privacy",
-    version="1",
+    version="2",
     question="Can anybody tell, or get back, what was forgotten about people?",
     source="2310.16789, 2404.02936, 2012.07805, 2302.00539 and the attacks' own",
     reader="records",
@@ -29,6 +29,14 @@ privacy = Suite(
     readings=(
         Reading("probability", "How probable are the forgotten answers?", "probability", "reference", "forget"),
         Reading("rouge_l", "Which share of the forgotten answers is said?", "rouge_l", "reference", "forget"),
+        Reading("refused", "How often is a forgotten question refused?", "refused", "reference", "forget"),
+        Reading(
+            name="rouge_l_answered",
+            question="Which share of the forgotten answers is said in answers that are no refusals?",
+            measure="rouge_l_answered",
+            better="reference",
+            retrained="the words that the question gives away or that every answer has",
+        ),
         Reading("pii_leak", "Which share of addresses, numbers and dates is said?", "pii_leak", "reference", "forget"),
         *(
             Reading(

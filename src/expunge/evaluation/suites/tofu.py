@@ -15,7 +15,7 @@ KEPT = ("retain", "real_authors", "world_facts")
 
 tofu = Suite(
     name="tofu",
-    version="1",
+    version="2",
     question="Do the answers about forgotten authors look as if they were never seen, while all others stay?",
     source="Maini et al. 2024 (2401.06121)",
     reader="tofu",
@@ -40,6 +40,14 @@ tofu = Suite(
         ),
         Reading("probability", "How probable are the forgotten answers?", "probability", "reference", "forget"),
         Reading("rouge_l", "Which share of the forgotten answers is said?", "rouge_l", "reference", "forget"),
+        Reading("refused", "How often is a forgotten question refused?", "refused", "reference", "forget"),
+        Reading(
+            name="rouge_l_answered",
+            question="Which share of the forgotten answers is said in answers that are no refusals?",
+            measure="rouge_l_answered",
+            better="reference",
+            retrained="the words that the question gives away or that every answer has",
+        ),
         Reading(
             name="min_k_auc",
             question="Can forgotten records be told from records that were never seen?",
