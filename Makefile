@@ -8,7 +8,7 @@ export OMP_NUM_THREADS ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: demo test install lint docs long verify-base clean
+.PHONY: demo test test-slow install lint docs long verify-base clean
 .NOTPARALLEL:
 
 demo: $(VENV)/.hf
@@ -16,7 +16,11 @@ demo: $(VENV)/.hf
 
 # two processes with a thread each; make test ARGS="-k npo -n 0" narrows or gathers it
 test: $(VENV)/.dev
-	@OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(PYTHON_IN) -m pytest -n 2 $(ARGS)
+	@OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(PYTHON_IN) -m pytest -n 2 -m "not slow" $(ARGS)
+
+# what trains a model first or starts processes: the fakes, the powers of attacks, several processes, golden suites
+test-slow: $(VENV)/.dev
+	@OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(PYTHON_IN) -m pytest -n 2 -m slow --dist loadfile $(ARGS)
 
 install: $(VENV)/.dev
 

@@ -15,6 +15,8 @@ from expunge.evaluation.per_item import outcomes as table_of
 from expunge.metrics._ngrams import ngram_overlap
 from expunge.testing.toy import toy_model, toy_recipe, toy_selection, toy_store
 
+pytestmark = pytest.mark.slow
+
 WHOLE = replace(at_budget(extraction_likelihood, "full"), n=2)
 
 

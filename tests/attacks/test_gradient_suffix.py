@@ -16,6 +16,8 @@ from expunge.engine.suffix import answer_nll, encode_suffix, token_gradients, wi
 from expunge.targets.causal_lm import load_causal_lm
 from expunge.testing.toy import toy_model, toy_recipe, toy_selection, toy_vocabulary
 
+pytestmark = pytest.mark.slow
+
 FAST = dataclasses.replace(gradient_suffix, steps=6, candidates=12, shown=3, length=4)
 
 

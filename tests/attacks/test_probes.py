@@ -16,6 +16,8 @@ from expunge.core.example import Example, Examples
 from expunge.engine.activations import pooled
 from expunge.testing.toy import toy_model, toy_selection
 
+pytestmark = pytest.mark.slow
+
 SELECTION = toy_selection()
 FITS = {
     "linear": partial(fit_linear, strength=0.1),

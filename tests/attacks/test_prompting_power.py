@@ -24,6 +24,8 @@ from expunge.core.example import Example, Examples
 from expunge.data.memory import MemoryStore
 from expunge.testing.toy import toy_recipe, toy_selection
 
+pytestmark = pytest.mark.slow
+
 MARGIN = {"alias": 0.1, "role_play": 0.05}
 """Of the policies that ask for an attack; a tenth for those that none asks for."""
 ATTACKS = {

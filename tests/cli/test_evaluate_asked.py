@@ -14,6 +14,8 @@ from expunge.workflow import shadows
 from expunge.workflow.rejudge import rejudge
 from expunge.workflow.shadow_model import body_of
 
+pytestmark = pytest.mark.slow
+
 SCORER = """
 from pathlib import Path
 def score(items):

@@ -7,8 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from expunge.testing.published import write_published
 from expunge.testing.toy import toy_model
+
+pytestmark = pytest.mark.slow
 
 SCORER = """
 import os

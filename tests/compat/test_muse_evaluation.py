@@ -10,6 +10,8 @@ from expunge import metrics
 from expunge.compat import open_unlearning_evaluation as peer
 from expunge.data.collate import Encoded
 
+pytestmark = pytest.mark.slow
+
 ATTACKS = ("mia_loss", "mia_zlib", "mia_min_k", "mia_min_k_plus_plus", "mia_reference", "mia_gradnorm")
 
 

@@ -16,6 +16,8 @@ from expunge.engine.prefix import sweep_alone
 from expunge.ops.answer import flat_logp
 from expunge.targets.model_facts import facts_of
 
+pytestmark = pytest.mark.slow
+
 SETS = {
     "forget": "forget10_perturbed",
     "retain": "retain_perturbed",

@@ -22,6 +22,8 @@ from expunge.engine.parallel import check_launch, pieces
 from expunge.engine.parallel_shards import settings_of
 from expunge.testing.toy import toy_recipe, toy_selection, toy_store
 
+pytestmark = pytest.mark.slow
+
 CHILD = Path(__file__).with_name("process_cases.py")
 GPU = Path(__file__).parents[2] / "docs" / "fsdp2.yaml"
 NEAR = 1e-5

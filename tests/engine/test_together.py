@@ -9,8 +9,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from expunge.core.canonical import read_json
+
+pytestmark = pytest.mark.slow
 
 CHILD = Path(__file__).with_name("evaluation_cases.py")
 

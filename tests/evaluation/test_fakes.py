@@ -8,6 +8,8 @@ import math
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 DETECTORS = {"no_op", "collapse", "gibberish", "refusal", "disagreement", "utility"}
 TOFU, PRIVACY, SAFETY = "research_tofu", "privacy_default", "safety_default"
 AUTHORS, PEOPLE = "suite tofu", "suite privacy"

@@ -8,6 +8,8 @@ from expunge.core.errors import MissingExtra, UnknownName, WorkerLost
 from expunge.execution.map import map, staying
 from expunge.execution.pool import Pool
 
+pytestmark = pytest.mark.slow
+
 
 def items(folder):
     return [{"n": n, "folder": str(folder)} for n in range(4)]

@@ -25,6 +25,8 @@ from expunge.workflow.recompute import recompute
 from expunge.workflow.road import Walk
 from expunge.workflow.stages import Stages
 
+pytestmark = pytest.mark.slow
+
 NAMES = [name for names in PEOPLE.values() for name in names]
 TRAINING = Training(lr=1e-2, epochs=12, batch_size=9, save_every=5)
 METHODS = ("grad_ascent", "grad_diff")

@@ -29,6 +29,8 @@ from expunge.workflow.sweep_trial import reported as reported_trial
 from expunge.workflow.sweep_trial import tried
 from expunge.workflow.sweep_world import World, part_of
 
+pytestmark = pytest.mark.slow
+
 SPACE = {"npo": {"beta": (0.1, 0.9), "steps": (2, 4)}, "grad_ascent": {"lr": (1e-4, 1e-2), "steps": (2, 4)}}
 START = {"npo": {"steps": 4}, "grad_ascent": {"steps": 6}}
 LIMIT = 120.0
