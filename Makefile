@@ -20,7 +20,7 @@ test: $(VENV)/.dev
 
 # what trains a model first or starts processes: the fakes, the powers of attacks, several processes, golden suites
 test-slow: $(VENV)/.dev
-	@OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(PYTHON_IN) -m pytest -n 2 -m slow --dist loadfile $(ARGS)
+	@OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(PYTHON_IN) -m pytest -n 2 -m slow $(ARGS)
 
 install: $(VENV)/.dev
 

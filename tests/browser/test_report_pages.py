@@ -2,6 +2,8 @@
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("report", "text", "comparison", "apart")
 EVERY = pytest.mark.parametrize("name", NAMES)
 

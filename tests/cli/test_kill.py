@@ -11,6 +11,8 @@ import pytest
 from expunge.core.canonical import read_json
 from expunge.core.progress import listening
 
+pytestmark = pytest.mark.slow
+
 STEPS = ("--steps", "240", "--save-every", "20")
 STATE = ".work/checkpoint/state.json"
 LIMIT = 60.0

@@ -20,6 +20,8 @@ from expunge.data.corpora.fictitious_people import (
     words,
 )
 
+pytestmark = pytest.mark.slow
+
 TRAINED = ("forget", "retain", "general")
 SEEDS = (0, 1, 101, 202)
 RELATIONS = {relation.name: relation for relation in (*PERSON_RELATIONS, *GENERAL_RELATIONS)}

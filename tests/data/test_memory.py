@@ -10,6 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+pytestmark = pytest.mark.slow
+
 SIZES = {"jsonl": (12_000, 3_000), "parquet": (32_000, 8_000)}
 """Rows, and letters of a row. Arrow's writer has buffers of a fixed size, so that its file is larger."""
 SHARE = {"jsonl": 0.55, "parquet": 0.7}

@@ -16,6 +16,8 @@ from expunge.core.errors import MissingExtra
 from expunge.core.example import Example, Examples
 from expunge.engine.prefix_states import frozen_depth
 
+pytestmark = pytest.mark.slow
+
 NOWHERE = Path("no such folder")
 TINY = SHAPES["tiny"]
 

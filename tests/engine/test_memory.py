@@ -19,6 +19,8 @@ from expunge.objectives import grad_ascent, kga, kl, nll, npo, reverse_kl
 from expunge.targets.llama_spec import LlamaSpec
 from expunge.testing.toy import toy_model, toy_selection, toy_vocabulary
 
+pytestmark = pytest.mark.slow
+
 HIDDEN, LAYERS, INNER = 512, 4, 1400
 MATRICES = {HIDDEN * HIDDEN: 4 * LAYERS, HIDDEN * INNER: 3 * LAYERS}
 

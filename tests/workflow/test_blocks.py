@@ -7,6 +7,8 @@ import pytest
 
 from expunge.cli.app import run
 
+pytestmark = pytest.mark.slow
+
 PAGES = ("README.md", "docs/start.md", "docs/deletion.md", "docs/requests.md", "docs/sweep.md")
 BLOCK = re.compile(r"^```(?P<language>python|sh)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 MAY_FAIL = ("evaluate", "purge")

@@ -23,6 +23,8 @@ from expunge.workflow.asked import public_request, vault
 from expunge.workflow.purge import plan_purge, purge
 from expunge.workflow.purged import STORE, Purge
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).resolve().parent
 
 

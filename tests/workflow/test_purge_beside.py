@@ -20,6 +20,8 @@ from expunge.workflow.purge import purge
 from expunge.workflow.purge_seeds import purge_seeds
 from expunge.workflow.purged import Purge
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).resolve().parent
 
 

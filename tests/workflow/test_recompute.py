@@ -21,6 +21,8 @@ from expunge.workflow.recompute import KEPT, judging_policy, recompute
 from expunge.workflow.single import FOUND, SCORES, Paths, certify_folder, unlearn_paths
 from expunge.workflow.single_evaluate import evaluate_folder
 
+pytestmark = pytest.mark.slow
+
 FINDINGS = ("evidence.json", "report.html", "summary.json", "table.txt")
 WITHOUT_TORCH = """
 import sys

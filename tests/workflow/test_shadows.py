@@ -26,6 +26,8 @@ from expunge.workflow import shadows as verb
 from expunge.workflow.measure import score_tables
 from expunge.workflow.shadow_model import drawn, members
 
+pytestmark = pytest.mark.slow
+
 
 def recipe():
     return toy_recipe(steps=40, layers=1)

@@ -26,6 +26,8 @@ from expunge.workflow.suite_budget import attacks_of, stated_attacks
 from expunge.workflow.suite_measure import read_corpus
 from expunge.workflow.suite_run import dry_suite, prepare_suite, run_suite, write_suite
 
+pytestmark = pytest.mark.slow
+
 ARMS = ("model", "reference", "second", "original")
 BESIDE_A_SECOND = ("tofu", "muse", "privacy")
 """Suites with a statistic that reads the reference, whose own value takes another."""

@@ -25,6 +25,8 @@ from expunge.testing.toy import toy_corpus, toy_recipe, toy_selection, toy_store
 from expunge.workflow.requests import unlearn_batch
 from expunge.workflow.verbs import evaluate, measure, policy_for, unlearn_selection
 
+pytestmark = pytest.mark.slow
+
 OTHERS = [wish for wish in WISHES if wish != "as_retrained"]
 GRADIENTS = [name for name, method in methods.items() if isinstance(method, Gradient)]
 NEWTON = [name for name, method in methods.items() if isinstance(method, Newton)]
