@@ -57,6 +57,17 @@ def test_curves_stay_on_the_canvas_and_in_order(values, label, width, panels):
         assert (v2 - v1) * (y1 - y2) >= 0
 
 
+def test_a_panel_stands_before_the_context_of_its_own_quantity_only():
+    points, words = (
+        [(0.0, Span(0.2)), (1.0, Span(0.4))],
+        dict.fromkeys(("description", "x_label", "y_label", "own"), "D"),
+    )
+    panels = [Curve("forgotten", points, quantity="probability"), Curve("utility", points, quantity="share")]
+    svg = curves(panels, [Curve("unseen", points, "star", "probability")], title="T", **words)
+    lines = [g.find(f"{NS}title").text for g in ElementTree.fromstring(svg).iter(f"{NS}g") if g.get("class") == "curve"]
+    assert lines == ["unseen", "forgotten", "utility"]
+
+
 def test_every_curve_differs_by_more_than_its_colour():
     root = ElementTree.fromstring(draw_curves([0.2, 0.4]))
     dashes = {re.sub("stroke: [^;]*;", "", line.get("style")) for line in root.iter(f"{NS}polyline")}

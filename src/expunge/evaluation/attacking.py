@@ -49,6 +49,17 @@ def membership_auc(score: str) -> Statistic:
     return Statistic(f"{score}_auc", auc, (inside, outside), "reference", two_tailed=True)
 
 
+def _by_kind(
+    scores: Mapping[Key, Any], weights: Mapping[Key, Any] | None, outcome: Key, unseen: Key
+) -> tuple[np.ndarray, tuple[np.ndarray, ...], Any]:
+    """Outcomes, weights of probed and never-seen rows, and where a resample lacks one kind: there all weigh 1."""
+    values_B, unseen_B = (np.asarray(scores[key], dtype=np.float64) for key in (outcome, unseen))
+    weight = weight_of(weights, outcome, values_B)
+    kinds = weight * (1 - unseen_B), weight * unseen_B
+    lacking = np.logical_or(*(kind.sum(-1) == 0 for kind in kinds))
+    return values_B, tuple(np.where(lacking[..., None], 1.0, kind) for kind in kinds), lacking
+
+
 def outcome_auc(table: str) -> Statistic:
     """AUC of an attack's outcomes between the probed records and the never-seen ones, both of which are resampled.
 
@@ -62,11 +73,8 @@ def outcome_auc(table: str) -> Statistic:
     outcome, unseen = ("model", table, OUTCOME), ("model", table, UNSEEN)
 
     def auc(scores: Mapping[Key, Any], weights: Mapping[Key, Any] | None = None) -> Any:
-        values_B, unseen_B = (np.asarray(scores[key], dtype=np.float64) for key in (outcome, unseen))
-        weight = weight_of(weights, outcome, values_B)
-        kinds = weight * (1 - unseen_B), weight * unseen_B
-        lacking = np.logical_or(*(kind.sum(-1) == 0 for kind in kinds))[..., None]
-        return rank_auc(values_B, values_B, *(np.where(lacking, 1.0, kind) for kind in kinds))
+        values_B, kinds, _ = _by_kind(scores, weights, outcome, unseen)
+        return rank_auc(values_B, values_B, *kinds)
 
     return Statistic(f"{table}_auc", auc, (outcome, unseen), "reference", two_tailed=True)
 
@@ -84,12 +92,8 @@ def outcome_excess(table: str) -> Statistic:
     outcome, unseen = ("model", table, OUTCOME), ("model", table, UNSEEN)
 
     def excess(scores: Mapping[Key, Any], weights: Mapping[Key, Any] | None = None) -> Any:
-        values_B, unseen_B = (np.asarray(scores[key], dtype=np.float64) for key in (outcome, unseen))
-        weight = weight_of(weights, outcome, values_B)
-        kinds = weight * (1 - unseen_B), weight * unseen_B
-        lacking = np.logical_or(*(kind.sum(-1) == 0 for kind in kinds))
-        filled = (np.where(lacking[..., None], 1.0, kind) for kind in kinds)
-        return np.where(lacking, 0.0, mean_above(values_B, values_B, *filled))
+        values_B, kinds, lacking = _by_kind(scores, weights, outcome, unseen)
+        return np.where(lacking, 0.0, mean_above(values_B, values_B, *kinds))
 
     return Statistic(f"{table}_excess", excess, (outcome, unseen), "reference")
 
