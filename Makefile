@@ -53,6 +53,9 @@ long: $(VENV)/.dev
 	$(PYTHON_IN) -m benchmarks.forms --out runs/forms --page docs/results/forms.md
 	$(PYTHON_IN) -m benchmarks.trust --out runs/trust --workers 2 --page docs/results/trust.md --keep src/expunge/evaluation/trust.json
 	$(PYTHON_IN) tools/make_docs.py
+	OMP_NUM_THREADS=1 $(PYTHON_IN) -m benchmarks.exact_sisa --out runs/exact
+	OMP_NUM_THREADS=1 $(PYTHON_IN) -m benchmarks.exact_lm --out runs/exact/lm
+	OMP_NUM_THREADS=1 $(PYTHON_IN) -m benchmarks.exact_page --out runs/exact --ratios --page docs/results/exact.md
 	$(PYTHON_IN) -m benchmarks.page ledger
 	$(PYTHON_IN) -m benchmarks.page two_writers --seconds 60
 	$(PYTHON_IN) -m benchmarks.page ingest

@@ -20,6 +20,28 @@ def stands(page: Path) -> bool | None:
     return found and found["digest"] == code_digest(*found["folders"].split(", "))
 
 
+def heading(*, title: str, command: str, data: str, measured: Sequence[str] = MEASURED_CODE) -> str:
+    """Title of a page, and what was measured when, by which command, with which code and data.
+
+    Args:
+        title: of the page.
+        command: that made it, to be run from the project's root.
+        data: digest of the data that went in.
+        measured: folders of the package whose code decides what is measured.
+    """
+    made = ", ".join(f"{name} {version}" for name, version in versions().items())
+    return f"""# {title}
+
+| | |
+|---|---|
+| date | {datetime.datetime.now(datetime.UTC).date().isoformat()} |
+| command | `{command}` |
+| code | {code_digest(*measured)} of {", ".join(measured)} |
+| data | {data} |
+| made with | {made}, {threads()} threads |
+"""
+
+
 def write_result(
     path: Path, *, title: str, command: str, data: str, body: str, notes: str, measured: Sequence[str] = MEASURED_CODE
 ) -> None:
@@ -34,21 +56,5 @@ def write_result(
         notes: how to read it.
         measured: folders of the package whose code decides what is measured.
     """
-    made = ", ".join(f"{name} {version}" for name, version in versions().items())
-    page = f"""# {title}
-
-| | |
-|---|---|
-| date | {datetime.datetime.now(datetime.UTC).date().isoformat()} |
-| command | `{command}` |
-| code | {code_digest(*measured)} of {", ".join(measured)} |
-| data | {data} |
-| made with | {made}, {threads()} threads |
-
-{notes}
-
-```
-{body.rstrip()}
-```
-"""
-    write_text(path, page)
+    head = heading(title=title, command=command, data=data, measured=measured)
+    write_text(path, f"{head}\n{notes}\n\n```\n{body.rstrip()}\n```\n")

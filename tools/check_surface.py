@@ -46,12 +46,10 @@ def commands() -> Iterator[str]:
 
 def entries() -> Iterator[str]:
     """The names in every registry."""
-    from make_docs import KINDS
-
-    from expunge.core import registry
+    from make_docs import KINDS, registry_of
 
     for kind in KINDS:
-        yield from (f"{kind}.{name}" for name in getattr(registry, kind).names())
+        yield from (f"{kind}.{name}" for name in registry_of(kind).names())
 
 
 def errors() -> Iterator[str]:

@@ -7,6 +7,8 @@ differs from what the code says and exits 1 if there is any.
 from __future__ import annotations
 
 import ast
+import dataclasses
+import inspect
 import re
 import sys
 from collections.abc import Iterator
@@ -22,7 +24,10 @@ learned the records which it caught and missed, and of false alarms on models th
 `docs/results/trust.md` says how. What has a `no` cannot tell these apart and earns nothing in any policy.
 
 """
-KINDS = ("methods", "objectives", "metrics", "attacks", "policies", "suites", "controls")
+KINDS = (
+    *("methods", "objectives", "metrics", "attacks", "policies", "suites", "controls"),
+    *("recipes", "trainers", "learners"),
+)
 
 
 def table(heads: list[str], rows: list[list[str]]) -> str:
@@ -94,6 +99,14 @@ def _facts(kind: str, entry: Any) -> str:
         return f"{told}{aim[:1].upper()}{aim[1:]}; {reads}" + (f"; attack with {attack.name}" if attack else "")
     if kind == "attacks":
         return f"needs {entry.access}".replace("Access.", "")
+    if kind == "learners":
+        takes = inspect.signature(entry).parameters
+        if takes.keys() & {"learner", "steps"}:
+            return "as exact as what it holds"
+        return "`bitwise`, or `1e-12` where that is asked for" if "exactness" in takes else f"`{entry.exactness}`"
+    if kind in ("recipes", "trainers"):
+        shown = [field.name for field in dataclasses.fields(entry) if field.name not in ("name", "salt")]
+        return f"settings {', '.join(f'`{name}`' for name in shown)}"
     if kind == "methods":
         return f"needs `{entry.needs.__name__}`, claims at most `{type(entry.claim).__name__}`"
     if kind == "policies":
@@ -106,15 +119,22 @@ def _facts(kind: str, entry: Any) -> str:
     return ""
 
 
+def registry_of(kind: str) -> Any:
+    """The registry of a kind; that of trainers stands beside their protocol."""
+    from expunge.core import registry
+    from expunge.engine.parts.trainer import trainers
+
+    return trainers if kind == "trainers" else getattr(registry, kind)
+
+
 def registry_page() -> str:
     """A table a registry; what judges has a column that says how far it can be trusted."""
-    from expunge.core import registry
     from expunge.evaluation.trusted import told, untested
 
     known = TRUST + (f"At present it is {untested()}.\n\n" if untested() else "")
     parts = [f"# Registries\n\n{MADE}\nOne file adds one thing: see [Extending](extending.md).\n"]
     for kind in KINDS:
-        found, judges = getattr(registry, kind), kind in JUDGING
+        found, judges = registry_of(kind), kind in JUDGING
         rows = [
             [f"`{name}`", found.describe(name), _facts(kind, found.get(name)), *([told(name)] if judges else [])]
             for name in found.names()

@@ -12,15 +12,24 @@ _PLACES = {
     "Concept": "core.request",
     "ExpungeError": "core.errors",
     "Gradient": "methods.gradient._gradient",
+    "LearnerRecipe": "engine.recipes.learner",
     "Records": "core.request",
     "Request": "core.request",
+    "Replayable": "engine.recipes.replayable",
+    "SISA": "engine.recipes.sisa",
     "Selection": "core.selection",
+    "ShardedAdapters": "engine.recipes.sharded_adapters",
+    "Soup": "engine.recipes.soup",
     "Subject": "core.request",
+    "Table": "data.table",
     "adopt": "workflow.verbs",
     "certify": "workflow.verbs",
     "evaluate": "workflow.verbs",
+    "forget": "workflow.forget",
     "ingest": "data.ingest",
     "load_data": "workflow.verbs",
+    "open_table": "data.table",
+    "train": "workflow.train",
     "unlearn": "workflow.verbs",
     "unlearn_batch": "workflow.requests",
     "unlearn_in_sequence": "workflow.requests",
@@ -37,10 +46,19 @@ if TYPE_CHECKING:
     from expunge.core.request import Subject as Subject
     from expunge.core.selection import Selection as Selection
     from expunge.data.ingest import ingest as ingest
+    from expunge.data.table import Table as Table
+    from expunge.data.table import open_table as open_table
+    from expunge.engine.recipes.learner import LearnerRecipe as LearnerRecipe
+    from expunge.engine.recipes.replayable import Replayable as Replayable
+    from expunge.engine.recipes.sharded_adapters import ShardedAdapters as ShardedAdapters
+    from expunge.engine.recipes.sisa import SISA as SISA
+    from expunge.engine.recipes.soup import Soup as Soup
     from expunge.ledger.verify import verify as verify
     from expunge.methods.gradient._gradient import Gradient as Gradient
+    from expunge.workflow.forget import forget as forget
     from expunge.workflow.requests import unlearn_batch as unlearn_batch
     from expunge.workflow.requests import unlearn_in_sequence as unlearn_in_sequence
+    from expunge.workflow.train import train as train
     from expunge.workflow.verbs import adopt as adopt
     from expunge.workflow.verbs import certify as certify
     from expunge.workflow.verbs import evaluate as evaluate

@@ -172,8 +172,8 @@ def test_a_learning_rate_that_is_none(rate, world, refused, tmp_path):
 
 
 def test_a_target_that_lacks_what_the_method_needs(world, refused, tmp_path):
-    message = refused(2, *world.unlearn(tmp_path / "out", method="ridge"))
-    assert "ridge works on learner" in message
+    message = refused(2, *world.unlearn(tmp_path / "out", method="statistics"))
+    assert "statistics works on learner" in message
     assert "this target is a causal_lm" in message
 
 
@@ -238,7 +238,7 @@ def test_a_result_folder_that_is_a_file_or_holds_other_files(world, refused, tmp
 
 
 def test_an_error_deep_in_a_path_leaves_no_parent_folders(world, refused, tmp_path):
-    refused(2, *world.unlearn(tmp_path / "a" / "b" / "c", method="ridge"))
+    refused(2, *world.unlearn(tmp_path / "a" / "b" / "c", method="statistics"))
 
 
 def test_a_second_process_in_one_folder_is_refused(world, refused, tmp_path):

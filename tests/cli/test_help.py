@@ -8,7 +8,15 @@ import pytest
 
 from expunge.cli.app import VERBS, run
 
-PAGES = [[], *([name] for name in VERBS), ["sweep"], ["bench"], ["bench", "tofu"]]
+PAGES = [
+    [],
+    *([name] for name in VERBS),
+    ["sweep"],
+    ["bench"],
+    ["bench", "tofu"],
+    ["audit", "replay"],
+    ["audit", "forge"],
+]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: " ".join(page) or "expunge")

@@ -4,6 +4,9 @@ import os
 import subprocess
 import sys
 
+import pytest
+
+from expunge.core import registry
 from expunge.core.registry import metrics
 
 
@@ -17,10 +20,12 @@ def test_every_metric_says_its_question_and_what_a_retrained_model_gets(call):
     assert all(f"{m.question} A retrained model: {m.retrained}." in shown for _, m in metrics.items())
 
 
-def test_other_registries_list_a_line_each(call):
-    rows = call("list", "methods", "--json").json
-    assert all(isinstance(text, str) for text in rows.values())
-    assert len(call("list", "methods").out.splitlines()) == len(rows)
+@pytest.mark.parametrize("what", ["methods", "recipes", "learners"])
+def test_other_registries_list_a_line_each(call, what):
+    rows = call("list", what, "--json").json
+    assert list(rows) == getattr(registry, what).names()
+    assert all(isinstance(text, str) and text for text in rows.values())
+    assert len(call("list", what).out.splitlines()) == len(rows)
 
 
 def test_listing_metrics_imports_none_of_them():

@@ -67,7 +67,7 @@ def without(command, *roles):
         ("calibrated_ascent", ["holdout", "validation"], "never seen"),
         ("dpo", [], "has no alternative answer"),
         ("retrain", [], "retrain needs the recipe"),
-        ("ridge", [], "ridge works on learner"),
+        ("statistics", [], "statistics works on learner"),
         ("purge", [], "purge works on datastore"),
     ],
 )

@@ -292,7 +292,7 @@ def test_a_model_is_not_purged_and_a_datastore_is_not_trained(make):
         purge.unlearn(SimpleNamespace(kind="causal_lm"), Selection(Examples([record(1)])), seed=0)
     store = make(3)
     with pytest.raises(ClaimError, match="this target is a datastore"):
-        unlearn(store, expunge.Request("x", expunge.Records("r1")), "ridge", store)
+        unlearn(store, expunge.Request("x", expunge.Records("r1")), "statistics", store)
     assert len(store) == 3
 
 

@@ -63,7 +63,7 @@ def test_the_method_sees_these_alone_and_the_outcome_holds_all_and_says_so():
     assert "given" not in unlearn_selection(target, WHOLE, spy, seed=4).notes
 
 
-@pytest.mark.parametrize("method", [retrain, methods.get("ridge")])
+@pytest.mark.parametrize("method", [retrain, methods.get("statistics")])
 def test_a_method_whose_claim_is_about_what_it_was_given_must_be_given_all(method):
     with pytest.raises(ClaimError, match="must be given every record"):
         some_given(method, WHOLE, 2, seed=0)

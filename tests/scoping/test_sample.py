@@ -16,7 +16,7 @@ from expunge.core.selection import Selection
 from expunge.data.memory import MemoryStore
 from expunge.methods.asking.prompt_filter import prompt_filter
 from expunge.methods.exact.retrain import retrain
-from expunge.methods.exact.ridge import ridge
+from expunge.methods.exact.statistics import statistics
 from expunge.methods.gradient.grad_diff import grad_diff
 from expunge.scoping.resolve import resolve
 from expunge.testing.toy import toy_model, toy_recipe, toy_store
@@ -113,7 +113,7 @@ def sampled_toy():
     return resolve(Records("ana-city", "ana-pet"), toy_store(), sample={"retain": 3})
 
 
-@pytest.mark.parametrize("method", ["retrain", "ridge"])
+@pytest.mark.parametrize("method", ["retrain", "statistics"])
 def test_exact_methods_refuse_a_sample_before_anything_changes(method):
     class Target:
         """Whoever reads more than these two is caught."""
@@ -121,7 +121,7 @@ def test_exact_methods_refuse_a_sample_before_anything_changes(method):
         kind = "causal_lm" if method == "retrain" else "learner"
         provenance = Plain() if method == "retrain" else Statistics(sums=())
 
-    chosen = retrain.with_recipe(toy_recipe(steps=1)) if method == "retrain" else ridge
+    chosen = retrain.with_recipe(toy_recipe(steps=1)) if method == "retrain" else statistics
     with pytest.raises(ClaimError, match=rf"{method} needs the whole retain set.*a sample of 3 of \d+ records"):
         chosen.unlearn(Target(), sampled_toy(), seed=0)
 

@@ -23,11 +23,20 @@ from expunge.core.objective import objective
 from expunge.core.policy import Criterion, Policy
 from expunge.core.provenance import Plain
 from expunge.core.provenance_check import require_kind
+from expunge.core.training import Training
+from expunge.data.memory import MemoryStore
+from expunge.data.table import Table
+from expunge.engine.recipes.learner import LearnerRecipe
+from expunge.engine.recipes.replayable import Replayable
+from expunge.engine.recipes.sisa import SISA
+from expunge.engine.trainers.estimator import Estimator
 from expunge.evaluation.per_item import Unmeasured
 from expunge.retrieval.datastore import Datastore
-from expunge.targets.ridge import BagOfWords, RidgeLearner
+from expunge.targets.learner import Learner
+from expunge.targets.replayable import ReplayableLM
+from expunge.targets.sharded import Sharded
 from expunge.testing import contracts
-from expunge.testing.toy import FACTS, toy_model, toy_recipe, toy_selection, toy_vocabulary
+from expunge.testing.toy import toy_model, toy_recipe, toy_selection
 
 CHECKS = {
     "objectives": contracts.check_objective,
@@ -64,10 +73,26 @@ def test_every_registry_has_entries_that_carry_their_public_name(kind):
         assert own.replace("-", "_") == name
 
 
-def learner() -> RidgeLearner:
-    selection = toy_selection()
-    features = BagOfWords(tuple(w.lower() for w in toy_vocabulary()), tuple(FACTS))
-    return RidgeLearner.fit(features, [*selection.forget, *selection.kept], penalty=1.0)
+def parts() -> Sharded:
+    records = [*toy_selection().forget, *toy_selection().kept]
+    rows = Table([e.record_id for e in records], np.eye(len(records)), np.arange(len(records)) % 2)
+    return SISA(Estimator("sklearn.naive_bayes:GaussianNB", (0, 1)), shards=2).train(rows, seed=0)
+
+
+def words() -> Learner:
+    records = [*toy_selection().forget, *toy_selection().kept]
+    return LearnerRecipe("tfidf", labels="").train(MemoryStore(records), seed=0)
+
+
+def recorded() -> ReplayableLM:
+    records = [*toy_selection().forget, *toy_selection().kept]
+    return Replayable(toy_recipe(hidden=8, layers=1).base, Training(lr=1e-2, steps=3, batch_size=4)).train(
+        MemoryStore(records), seed=0
+    )
+
+
+TRAINED = {"replay": recorded, "sisa": parts, "statistics": words}
+"""What a method needs that a plain model does not have, made by a recipe."""
 
 
 def datastore(path) -> Datastore:
@@ -87,7 +112,7 @@ def test_every_method_leaves_the_target_as_it_was(name, tmp_path):
         method = method.with_recipe(toy_recipe(steps=2))
     elif dataclasses.is_dataclass(method) and hasattr(method, "steps"):
         method = dataclasses.replace(method, steps=2, batch_size=4)
-    contracts.check_method(method, target=learner() if name == "ridge" else toy_model())
+    contracts.check_method(method, target=TRAINED.get(name, toy_model)())
 
 
 def test_digests_of_methods_and_attacks_are_the_same_in_another_process():

@@ -276,7 +276,7 @@ def test_a_budget_takes_what_fits(toy_world):
     assert own < sum(t.tokens for t in plan.trials) <= own + 3000
     with pytest.raises(ConfigError, match="does not suffice for npo"):
         make_plan(toy_world, replace(asked, budget_tokens=own - 1), threads=1)
-    for name in ("retrain", "ridge"):
+    for name in ("retrain", "statistics"):
         with pytest.raises(ConfigError, match=f"{name} cannot be swept"):
             make_plan(toy_world, Spec((name,)), threads=1)
 

@@ -75,8 +75,8 @@ def test_every_gradient_method_can_be_set_to_every_wish_and_setting_it_twice_cha
 def test_a_method_that_teaches_nothing_is_refused(trained):
     with pytest.raises(ClaimError, match="prompt_filter cannot answer the wish neutral"):
         unlearn_selection(trained, toy_selection(), "prompt_filter", wish="neutral")
-    with pytest.raises(ClaimError, match="ridge cannot answer the wish refuse"):
-        answering(methods.get("ridge"), "refuse")
+    with pytest.raises(ClaimError, match="statistics cannot answer the wish refuse"):
+        answering(methods.get("statistics"), "refuse")
     for name in NEWTON:
         with pytest.raises(ClaimError, match=f"{name} cannot answer the wish refuse"):
             answering(methods.get(name), "refuse")

@@ -107,7 +107,7 @@ def curves(
         *((panel.shape, own) for panel in panels[:1]),
         *((curve.shape, curve.label) for curve in context),
     ]
-    entries = [(join(line(-9, 0, 9, 0, STYLES[shape]), _small(shape)), words) for shape, words in named]
+    entries = [(join(line(-9, 0, 9, 0, STYLES[shape]), _small(shape)), words) for shape, words in dict.fromkeys(named)]
     key, deep = legend(entries, EDGE, high + 1.6 * LINE, width - EDGE)
     first, step = high + deep + 1.4 * LINE, TALL + 3.6 * LINE
     parts: list[Markup] = []

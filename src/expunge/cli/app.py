@@ -12,6 +12,7 @@ import typer
 from typer.exceptions import TyperException
 
 from expunge.cli.adopt import adopt
+from expunge.cli.audit import audit
 from expunge.cli.bench import bench
 from expunge.cli.certify import certify
 from expunge.cli.demo import demo
@@ -27,6 +28,7 @@ from expunge.cli.several import Several
 from expunge.cli.showing import add
 from expunge.cli.suite import suite
 from expunge.cli.sweep import sweep
+from expunge.cli.train import train
 from expunge.cli.unlearn import unlearn
 from expunge.cli.verify import verify
 from expunge.core.errors import ConfigError, ExpungeError
@@ -44,6 +46,7 @@ VERBS = {
     "demo": demo,
     "doctor": doctor,
     "list": listing,
+    "train": train,
     "adopt": adopt,
     "unlearn": unlearn,
     "evaluate": evaluate,
@@ -56,6 +59,7 @@ VERBS = {
 for name, verb in VERBS.items():
     add(app, name, verb)
 add(app, "sweep", sweep, kind=Several)
+app.add_typer(audit, name="audit")
 app.add_typer(bench, name="bench")
 app.add_typer(keys, name="keys")
 app.add_typer(ledger, name="ledger")

@@ -35,6 +35,12 @@ def present(path: Path, what: str) -> Path:
     return path
 
 
+def find_own_modules() -> None:
+    """Let modules in the working folder be found, as those that a recipe or a scorer names."""
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+
+
 def public_key(given: str) -> Any:
     """A public key from the text of an argument or the file that it names.
 
@@ -140,8 +146,7 @@ def scorers_of(texts: Sequence[str]) -> dict[str, Any]:
         if column not in fillable() or column in found:
             why = "the column is given twice" if column in found else f"scorers fill {', '.join(fillable())}"
             raise ConfigError(**given, why=why)
-        if os.getcwd() not in sys.path:
-            sys.path.append(os.getcwd())
+        find_own_modules()
         try:
             found[column] = getattr(importlib.import_module(module), function)
             check_scorers({column: found[column]})

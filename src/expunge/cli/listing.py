@@ -20,6 +20,8 @@ class What(StrEnum):
     attacks = "attacks"
     suites = "suites"
     policies = "policies"
+    recipes = "recipes"
+    learners = "learners"
 
 
 def listing(

@@ -8,8 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
+from expunge.cli.exactly import asked_exactly, asks_exactly, leave_out, unlearn_exactly
 from expunge.cli.given import assigned, impersonal, judging, one_each
 from expunge.cli.showing import progress, say, say_json, tell
+from expunge.cli.train import Id, Label, OnRay, Part, Workers, pool_of
 from expunge.core.errors import ConfigError
 
 Retain = Annotated[Path | None, typer.Option(help="Records to keep, in the same form; most methods train on them.")]
@@ -37,17 +39,24 @@ Key = Annotated[str | None, typer.Option(help="Public key of whoever signed the 
 DEFAULT = "npo"
 """Why this one: docs/results/lm-methods.md."""
 FORGET = "Records to forget: JSON Lines, Parquet, SQLite or a saved dataset. Given again, a request of its own."
+IDS = "Instead: ids to forget, with commas, from a model of expunge train. --forget may there be a text file of them."
+DATA = "What such a model was trained on, if it is not where the training found it."
 
 
 def unlearn(
-    model: Annotated[str, typer.Option(help="Folder or hub name of a causal LM.")],
-    forget: Annotated[list[Path], typer.Option(help=FORGET)],
+    model: Annotated[str, typer.Option(help="Folder or hub name of a causal LM, or a folder of expunge train.")],
     out: Annotated[Path, typer.Option(help="Folder for the result.")],
+    forget: Annotated[list[Path] | None, typer.Option(help=FORGET)] = None,
     method: Annotated[str, typer.Option(help="Name of a method; see expunge list methods.")] = DEFAULT,
     retain: Retain = None,
     holdout: Holdout = None,
     validation: Validation = None,
     general: General = None,
+    ids: Annotated[str, typer.Option(help=IDS)] = "",
+    data: Annotated[Path | None, typer.Option(help=DATA)] = None,
+    label: Label = "",
+    id: Id = "",
+    part: Part = "",
     steps: Annotated[int | None, typer.Option(help="Optimiser steps.", min=1)] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Forget records a step.", min=1)] = None,
@@ -60,6 +69,8 @@ def unlearn(
     forget_given: Given = None,
     policy: Judged = None,
     key: Key = None,
+    workers: Workers = None,
+    ray: OnRay = False,
     seed: Annotated[int, typer.Option(help="Of the run.", min=0)] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything but train and write nothing.")] = False,
@@ -70,28 +81,70 @@ def unlearn(
 
     What the claim will be judged by is fixed here and stands in the log: --policy, or what the method names.
 
+    A model of expunge train forgets exactly: --method statistics, sisa or replay, and --ids, or a file of ids.
+
     Example: expunge unlearn --model m --forget f.jsonl --retain r.jsonl --method npo --out runs/mine
     """
     from expunge.core.wishes import wish_named
-    from expunge.workflow.request_folders import folders_of, unlearn_several
-    from expunge.workflow.single import Paths, unlearn_paths
+    from expunge.workflow.single import Paths
 
+    forget = forget or []
+    _check_requests(forget, in_sequence=in_sequence, forget_given=forget_given, policy=policy)
+    rule, _ = judging(policy, key)
+    settings = _settings(other, steps=steps, lr=lr, batch_size=batch_size, save_every=save_every, precision=precision)
+    if asks_exactly(model, method, ids, data, label, id, part):
+        asked = asked_exactly(model, forget, ids, data, label=label, id=id, part=part)
+        leave_out(retain=retain, holdout=holdout, validation=validation, general=general, forget_given=forget_given)
+        leave_out(policy=policy, wish=wish if wish != "as_retrained" else None)
+        how = {"settings": settings, "basis": impersonal(basis), "seed": seed, "pool": pool_of(workers, ray)}
+        return unlearn_exactly(asked, method, out, as_json=as_json, dry_run=dry_run, **how)
+    _check_plain(forget, on_workers=workers is not None or ray)
+    paths = [Paths(model, each, retain, holdout, validation, general) for each in forget]
+    how = {"settings": settings, "basis": impersonal(basis), "wish": wish_named(wish), "seed": seed}
+    run = _would if dry_run else _answer
+    run(paths, method, out, how, one={"given": forget_given, "policy": rule}, in_sequence=in_sequence, as_json=as_json)
+
+
+def _settings(other: Sequence[str] | None, **given: Any) -> dict[str, Any]:
+    return assigned(other or ()) | {name: value for name, value in given.items() if value is not None}
+
+
+def _check_plain(forget: Sequence[Path], *, on_workers: bool) -> None:
+    """Raise where what is asked of a model from anywhere would need one of expunge train."""
+    if on_workers:
+        raise ConfigError("--workers and --ray train the parts of a model of expunge train", next="Leave them out")
+    if not forget:
+        raise ConfigError("nothing says what to forget", next="Give --forget, or --ids for a model of expunge train")
+
+
+def _check_requests(forget: Sequence[Path], *, in_sequence: bool, forget_given: int | None, policy: str | None) -> None:
+    """Raise where options do not go with the number of requests."""
     one_each(forget)
-    if in_sequence and len(forget) == 1:
-        raise ConfigError("--in-sequence orders several requests", why="--forget is given once", next="Leave it out")
+    if in_sequence and len(forget) < 2:
+        given = "once" if forget else "not at all"
+        raise ConfigError(
+            "--in-sequence orders several requests", why=f"--forget is given {given}", next="Leave it out"
+        )
     if forget_given is not None and len(forget) > 1:
         raise ConfigError("--forget-given goes with one request", why=f"--forget is given {len(forget)} times")
     if policy is not None and len(forget) > 1:
         raise ConfigError("--policy goes with one request", why=f"--forget is given {len(forget)} times")
-    rule, _ = judging(policy, key)
-    paths = [Paths(model, each, retain, holdout, validation, general) for each in forget]
-    settings = {"steps": steps, "lr": lr, "batch_size": batch_size, "save_every": save_every, "precision": precision}
-    settings = assigned(other or ()) | {name: value for name, value in settings.items() if value is not None}
-    one: dict[str, Any] = {"given": forget_given, "policy": rule}
-    how: dict[str, Any] = {"settings": settings, "basis": impersonal(basis), "wish": wish_named(wish), "seed": seed}
-    if dry_run:
-        _would(paths, method, out, settings, how, one=one, in_sequence=in_sequence, as_json=as_json)
-        return
+
+
+def _answer(
+    paths: Sequence[Any],
+    method: str,
+    out: Path,
+    how: Mapping[str, Any],
+    *,
+    one: Mapping[str, Any],
+    in_sequence: bool,
+    as_json: bool,
+) -> None:
+    """Answer the requests, and say what came of it."""
+    from expunge.workflow.request_folders import folders_of, unlearn_several
+    from expunge.workflow.single import unlearn_paths
+
     with progress():
         if len(paths) == 1:
             results = [(out, unlearn_paths(paths[0], method, out, **one, **how))]
@@ -105,7 +158,6 @@ def _would(
     paths: Sequence[Any],
     method: str,
     out: Path,
-    settings: Mapping[str, Any],
     how: Mapping[str, Any],
     *,
     one: Mapping[str, Any],
@@ -118,6 +170,7 @@ def _would(
 
     facts: dict[str, Any] = {"wish": how["wish"], "out": str(out), "written": False}
     asked: dict[str, Any] = {"wish": how["wish"], "seed": how["seed"], "whole": True}
+    settings = how["settings"]
     if len(paths) == 1:
         selection, chosen, _ = prepare(paths[0], method, out, settings, **one, **asked)
         count = len(selection.forget)

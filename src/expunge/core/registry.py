@@ -172,6 +172,8 @@ suites = Registry("suite", "expunge.evaluation.suites")
 controls = Registry("control", "expunge.engine.controls")
 alternatives = Registry("alternative", "expunge.engine.alternatives")
 stores = Registry("store", "expunge.data.stores")
+learners = Registry("learner", "expunge.targets.learners")
+recipes = Registry("recipe", "expunge.engine.recipes")
 methods = Registry(
     *("method", "expunge.methods.exact", "expunge.methods.gradient", "expunge.methods.asking"),
     "expunge.retrieval.methods",

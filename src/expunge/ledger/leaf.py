@@ -28,6 +28,8 @@ class Kind(StrEnum):
     PLAN = "PLAN"
     CERTIFICATE = "CERTIFICATE"
     ADOPT = "ADOPT"
+    TRAIN = "TRAIN"
+    TRAINED = "TRAINED"
     PURGE_INTENT = "PURGE_INTENT"
     PURGE_DONE = "PURGE_DONE"
 
@@ -59,6 +61,8 @@ STATES: Mapping[Kind, frozenset[State]] = {
         {State.EXACT, State.CERTIFIED, State.PURGED, State.EMPIRICAL, State.SUPPRESSED, State.UNPROVEN}
     ),
     Kind.ADOPT: frozenset({State.NONE}),
+    Kind.TRAIN: frozenset({State.NONE}),
+    Kind.TRAINED: frozenset({State.NONE}),
     Kind.PURGE_INTENT: frozenset({State.NONE}),
     Kind.PURGE_DONE: _SCAN,
 }

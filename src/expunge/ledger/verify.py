@@ -96,6 +96,8 @@ class Verification:
             lines.append("to accept it, get the signer's public key from the signer and give it with --key")
         for artefact in self.certificate.artefacts if self.certificate else ():
             lines.append(printable(f"{artefact.name}: {phrase(artefact.earned)}"))
+        notes = self.certificate.notes if self.certificate else ()
+        lines += [printable(f"independent run: {text}") for name, text in notes if name == "independent run"]
         if self.receipt is not None:
             lines.append(printable(str(self.receipt)))
         elif not any(problem.startswith(RECEIPT) for problem in self.problems):

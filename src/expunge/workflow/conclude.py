@@ -12,7 +12,7 @@ from typing import Any
 from expunge.core.canonical import digest
 from expunge.core.certificate import Certificate, Residue, issue
 from expunge.core.earning import earn
-from expunge.core.evidence import Evidence, Measurement, Replay
+from expunge.core.evidence import Evidence, Measurement
 from expunge.core.files import write_json, write_text
 from expunge.core.guarantee import Empirical, Guarantee
 from expunge.core.manifest import DONE, NAME, PUBLIC, Manifest
@@ -396,21 +396,14 @@ def write_all(conclusion: Conclusion, ridge: Mapping[str, Any], ridge_outcome: A
         artefacts = {**shared, "result": out / key, "scores": out / "scores" / key}
         _certify(certificate, artefacts, out, key, signer)
     if ridge_outcome is not None:
-        _certify(ridge_certificate(walk, ridge_outcome, ridge), {"result": out / "ridge"}, out, "ridge", signer)
+        _certify(ridge_certificate(walk, ridge_outcome), {"result": out / "ridge"}, out, "ridge", signer)
     Manifest.of(out).write(out)
     return table
 
 
-def ridge_certificate(walk: Walk, outcome: Any, line: Mapping[str, Any]) -> Certificate:
-    """The learner's certificate: a replay beside a refit."""
-    replay = Replay(
-        outcome.before,
-        outcome.target.digest(),
-        outcome.replay.data,
-        line["refit"],
-        line["largest_coefficient_difference"],
-    )
-    return issue(walk.request, outcome, evidence=(replay,), residue=residue_below(walk.out), name="ridge learner")
+def ridge_certificate(walk: Walk, outcome: Any) -> Certificate:
+    """The learner's certificate: its replay holds the digest of a refit."""
+    return issue(walk.request, outcome, residue=residue_below(walk.out), name="ridge learner")
 
 
 def _certify(certificate: Certificate, artefacts: Mapping[str, Path], out: Path, key: str, signer: Signer) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,31 @@ from expunge.core.errors import TargetError
 from expunge.core.provenance import Provenance
 
 CARD = "target.json"
+LOADERS = {
+    "learner": "expunge.targets.learner:load_learner",
+    "lm_parts": "expunge.engine.parts.language:load_lm_parts",
+    "replayable": "expunge.targets.replayable:load_replayable",
+    "sharded": "expunge.engine.parts.building:load_sharded",
+}
+"""Name on a card -> what loads such a folder. A closed list: a card is data, and names no code of its own."""
+
+
+def load_target(path: Path, card: Mapping[str, Any]) -> Any:
+    """The target of a folder that is no overlay; without a loader on its card it is a language model.
+
+    Raises:
+        TargetError: nothing here loads it, or it changed since it was saved.
+    """
+    name = card.get("loader", "")
+    if not name and card["kind"] == "causal_lm":
+        from expunge.targets.causal_lm import load_causal_lm
+
+        return load_causal_lm(path)
+    if name not in LOADERS:
+        why = f"its card names the loader {name!r}" if name else "its card does not say how it is loaded"
+        raise TargetError(f"the {card['kind']} in {path} cannot be loaded", why=why)
+    module, _, function = LOADERS[name].partition(":")
+    return getattr(importlib.import_module(module), function)(path)
 
 
 def overlay_on(path: Path, inner: Any) -> Any:
@@ -63,9 +90,7 @@ class Saved:
             if self.inner is None:
                 raise TargetError(f"{self.path} is an overlay", why="the target below it is not given")
             return overlay_on(self.path, self.inner.target)
-        from expunge.targets.causal_lm import load_causal_lm
-
-        return load_causal_lm(self.path)
+        return load_target(self.path, self._card)
 
     @property
     def provenance(self) -> Provenance:

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from expunge.core.canonical import digest, read_json
 from expunge.core.certificate import Certificate, Residue, issue
 from expunge.core.errors import ConfigError, EvidenceError, ExpungeError, StoreError
-from expunge.core.evidence import Measurement
+from expunge.core.evidence import Measurement, Replay
 from expunge.core.files import write_bytes, write_json
 from expunge.core.guarantee import Empirical
 from expunge.core.launch import rank
@@ -44,9 +44,12 @@ from expunge.workflow.asked import (
 from expunge.workflow.logged import certified, committed, pinned_policy
 from expunge.workflow.own_rate import warn_untuned
 from expunge.workflow.recompute import FINDINGS, KEPT, certifying_policy, compare
+from expunge.workflow.replay_note import audited, note_path
 from expunge.workflow.request_paths import ROLES, Paths, read_selection
 from expunge.workflow.run import locked, require_extra
 from expunge.workflow.saved import overlay_on
+from expunge.workflow.superseded import place_certificate
+from expunge.workflow.training_record import Trained, parts_left
 from expunge.workflow.verbs import (
     adopt,
     check,
@@ -238,7 +241,15 @@ def claiming(outcome: Outcome[Any] | Overlay[Any], policy: Policy | None) -> Out
     return replace(outcome, claim=Empirical(policy.name, digest(policy)))
 
 
-def keep_result(out: Path, model: str, selection: Selection, outcome: Any, settings: Mapping[str, Any]) -> None:
+def keep_result(
+    out: Path,
+    model: str,
+    selection: Selection,
+    outcome: Any,
+    settings: Mapping[str, Any],
+    *,
+    trained: Trained | None = None,
+) -> None:
     """Write a result with all that judging it needs; the request is kept already, the manifest comes last.
 
     Args:
@@ -247,10 +258,14 @@ def keep_result(out: Path, model: str, selection: Selection, outcome: Any, setti
         selection: what was forgotten and kept.
         outcome: the result.
         settings: of the method, where they differ from its defaults; shadow models forget by them too.
+        trained: how the result can be trained from scratch, where that is known.
     """
     everything = [e for role in ROLES for e in selection.role(role)]
     write_bytes(out / DATA, dump_examples(everything))
     outcome.target.save(out / MODEL)
+    if trained is not None:
+        trained.write(out / MODEL)
+    replay = None if isinstance(outcome, Overlay) else outcome.replay
     card = {
         "original": model if not Path(model).exists() else str(Path(model).resolve()),
         "before": outcome.before,
@@ -265,6 +280,7 @@ def keep_result(out: Path, model: str, selection: Selection, outcome: Any, setti
         "notes": outcome.notes,
         "wish": outcome.wish,
         "settings": {name: value for name, value in settings.items() if value is not None},
+        **({"replay": vars(replay)} if replay else {}),
     }
     write_json(out / CARD, card)
     write_manifest(out)
@@ -333,7 +349,8 @@ def read_outcome(out: Path, *, ignoring: Collection[str] = ()) -> Outcome[Any] |
     if card["overlay"]:
         return Overlay(target=overlay_on(out / MODEL, original), base=original, **shared)
     claim = getattr(guarantee, card["claim_type"])(**card["claim"])
-    return Outcome(target=adopt(out / MODEL), original=original, claim=claim, **shared)
+    replay = Replay(**card["replay"]) if "replay" in card else None
+    return Outcome(target=adopt(out / MODEL), original=original, claim=claim, replay=replay, **shared)
 
 
 def wish_of(card: Mapping[str, Any]) -> Wish:
@@ -373,7 +390,8 @@ def certify_folder(out: Path, *, key: PublicKey | None = None) -> tuple[Certific
         StoreError: the folder holds no result.
         EvidenceError: the stored findings are malformed, or not what the score tables of this model come to.
         ClaimError: the result is of another request.
-        LedgerError: another certificate is there already, or no trusted key signed the policy that judged.
+        LedgerError: another certificate is there already, or no trusted key signed the policy that judged or the note
+            of an audit.
     """
     from expunge.workflow.conclude import residue_below
 
@@ -399,7 +417,11 @@ def certify_folder(out: Path, *, key: PublicKey | None = None) -> tuple[Certific
                 outcome = replace(outcome, notes={**outcome.notes, "evaluation": told})
             except (KeyError, ValidationError) as error:
                 raise EvidenceError(f"{out / FOUND} is malformed", why=str(error)[:200]) from error
-        certificate = issue(request, outcome, residue=(*residue_below(out), *ELSEWHERE), **known)
+        if isinstance(outcome, Outcome) and outcome.replay:
+            replay, signed = audited(out, outcome.replay)
+            outcome = replace(outcome, replay=replay, notes={**outcome.notes, **signed})
+        left = parts_left(Path(read_json(out / CARD)["original"]))
+        certificate = issue(request, outcome, residue=(*residue_below(out), *left, *ELSEWHERE), **known)
         signer = ensure_key(home())
         trust(home(), signer.public, "this installation")
         artefacts = {"result": out / MODEL, "outcome": out / CARD}
@@ -407,7 +429,10 @@ def certify_folder(out: Path, *, key: PublicKey | None = None) -> tuple[Certific
             artefacts["assessment"] = out / FOUND
             artefacts["scores"] = out / SCORES
             artefacts["evidence.json"] = out / "evidence.json"
-        path = write_certificate(certificate, artefacts, out, certificate_path(out, NAMED), signer)
+        path = certificate_path(out, NAMED)
+        # An audit may come after a certificate, which is then set aside; nothing else replaces one.
+        write = place_certificate if note_path(out).is_file() else write_certificate
+        write(certificate, artefacts, out, path, signer)
         certified(certificate, path, out)
         write_manifest(out)
     return certificate, path

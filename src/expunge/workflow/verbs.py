@@ -119,14 +119,15 @@ def _check_manifest(path: Path) -> None:
         TargetError: names the first file that changed.
     """
     run = path.resolve().parent
-    if not (run / NAME).is_file():
-        return
     prefix = f"{path.resolve().name}/"
-    mine = Manifest(tuple(e for e in Manifest.read(run).entries if e.path.startswith(prefix)))
-    changed = mine.changed(run)
+    listed = Manifest.read(run).entries if (run / NAME).is_file() else ()
+    mine = Manifest(tuple(e for e in listed if e.path.startswith(prefix)))
+    changed = [run / name for name in mine.changed(run)]
+    if (path / NAME).is_file():
+        changed += [path / name for name in Manifest.read(path).changed(path)]
     if changed:
         raise TargetError(
-            f"{run / changed[0]} changed since the run wrote it",
+            f"{changed[0]} changed since the run wrote it",
             why=f"{NAME} lists another digest",
             next="Restore it, or make the model again",
         )

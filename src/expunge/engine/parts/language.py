@@ -1,0 +1,30 @@
+"""Open a language model of parts from its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from expunge.core.canonical import read_json
+from expunge.core.errors import TargetError
+from expunge.engine.parts.trainer import trainer_of
+from expunge.targets.lm_parts import LOADER, PartsLM
+from expunge.targets.sharded import CARD, Sharded
+
+
+def load_lm_parts(folder: str | Path) -> PartsLM:
+    """Open a target that was trained or saved.
+
+    Raises:
+        TargetError: there is none, it is unfinished, or it changed since it was made.
+        UnknownName: no trainer has the name that it states.
+    """
+    place = Path(folder)
+    if not (place / CARD).is_file():
+        raise TargetError(f"no target in {place}", why=f"there is no {CARD}", next="Run the command that made it again")
+    card = read_json(place / CARD)
+    if card.get("loader") != LOADER:
+        raise TargetError(f"{place} holds no language model of parts", why=f"it is a {card.get('kind')}")
+    target = PartsLM(Sharded(place, trainer_of(card["trainer"]), card))
+    if target.digest() != card["digest"]:
+        raise TargetError(f"the model in {place} changed since it was saved", why="its digest differs from its card's")
+    return target

@@ -1,0 +1,103 @@
+"""A full fine-tune a shard, averaged: model soups (2203.05482) by weights, Branch-Train-Merge (2208.03306) by outputs.
+
+Deleting a record trains the fine-tune of its shard again, from the record's slice on, and takes the mean anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+from expunge.core.protocols import Store
+from expunge.core.record import record
+from expunge.core.training import Training
+from expunge.engine.recipes._language_parts import Places, recipe_digest, train_parts, whole_epochs
+from expunge.engine.recipes.sisa import SISA
+from expunge.engine.trainers.causal_lm import CausalLMTrainer
+from expunge.execution.pool import Pool
+from expunge.targets.llama_spec import LlamaSpec
+from expunge.targets.lm_parts import PartsLM
+
+
+@record
+class Soup:
+    """Sharded fine-tunes of one base.
+
+    Args:
+        base: a folder or hub name, or the shape of a model whose weights are drawn from ``base_seed``. What it was
+            trained on cannot be forgotten: exactness is about the shards.
+        training: settings of the loop, in whole epochs; they are divided over the slices so that R slices cost what
+            one does.
+        shards: S.
+        slices: R, checkpoints of a shard.
+        by: whether a hash of the record's id or of its subject says where it goes.
+        places: record id -> shard and slice, in place of the hash; says so for every record.
+        slice_epochs: e_r of each slice, in place of those that follow from ``training``.
+        inference: ``merge`` averages weights, ``average`` probabilities; ``route`` asks the part whose questions are
+            nearest.
+        statement: what the base was trained on, in the words of whoever trains; notes and certificates repeat it.
+        on_long: what happens to a record beyond the context: ``error`` or ``truncate``.
+        base_seed: of a drawn base.
+        salt: hex; keeps digests in manifests and certificates from confirming a guess at the records.
+    """
+
+    base: str | LlamaSpec
+    training: Training
+    shards: int = 4
+    slices: int = 1
+    by: Literal["record", "subject"] = "subject"
+    places: Places | None = None
+    slice_epochs: tuple[int, ...] = ()
+    inference: Literal["merge", "average", "route"] = "merge"
+    statement: str = ""
+    on_long: str = "error"
+    base_seed: int = 0
+    salt: str = ""
+
+    kind = "causal_lm"
+
+    def __post_init__(self) -> None:
+        self.sisa()
+
+    def sisa(self) -> SISA:
+        """Trainer, partition and epochs.
+
+        Raises:
+            ConfigError: settings that do not fit.
+        """
+        trainer = CausalLMTrainer(self.base, self.training, self.on_long, self.base_seed)
+        epochs = self.slice_epochs or whole_epochs(self.training.epochs)
+        given: dict[str, Any] = {"partition": "explicit", "places": self.places} if self.places is not None else {}
+        sizes = {"shards": self.shards, "slices": self.slices}
+        return SISA(trainer, epochs=epochs, vote="mean", by=self.by, salt=self.salt, **sizes, **given)
+
+    def digest(self) -> str:
+        """Digest of all but the salt and the statement."""
+        return recipe_digest(self.sisa(), recipe="soup", answers=self.inference)
+
+    def recorded(self, target: PartsLM) -> Soup:
+        """The same recipe for a run that is to be compared with a target; of one that holds nobody it says so."""
+        return self if target.ids else replace(self, places={})
+
+    def train(
+        self, store: Store, *, seed: int, stage: str = "training", workdir: Path | None = None, pool: Pool | None = None
+    ) -> PartsLM:
+        """Train all parts. Killed, the same call on the same ``workdir`` goes on after the last checkpoint.
+
+        Args:
+            store: of examples.
+            seed: of the partition, the order of records and dropout.
+            stage: name for progress reports.
+            workdir: the target stays in ``sharded`` below it; without one, in a folder that goes when the target does.
+            pool: where parts are trained; None for this process, at one thread. Neither changes a byte.
+
+        Raises:
+            ConfigError: there is no record, or one has no place.
+            ExpungeError: what the training raises.
+        """
+        made: dict[str, Any] = {"answers": self.inference, "statement": self.statement}
+        return train_parts(self.sisa(), store, seed=seed, stage=stage, workdir=workdir, pool=pool, **made)
+
+
+soup = Soup
