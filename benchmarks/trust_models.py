@@ -8,7 +8,7 @@ of a folder holds a digest of the code that what is in it hangs on, and of no ot
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from expunge.scoping.resolve import resolve
 from expunge.workflow.demo import LEARNED, demo_road
 from expunge.workflow.measure import score_tables
 from expunge.workflow.saved import Saved
+from expunge.workflow.shadows import CODE as SHADOW_CODE
 from expunge.workflow.stages import RECIPE_CODE, code_digest, versions
 
 TRAINED, NEVER, EXACT, CONTROL, SECOND = "trained", "never", "retrained", "control", "second"
@@ -109,18 +110,28 @@ def folders(out: Path, budget: str) -> dict[str, str]:
         budget: of the attacks.
 
     Returns:
-        ``models``, ``scores``, ``attacks`` and ``judged`` -> path.
+        ``models``, ``scores``, ``attacks``, ``judged``, ``shadows``, ``judged_shadows``, ``subset_models``,
+        ``subset_scores`` and ``judged_subsets`` -> path.
     """
 
     def named(kind: str, code: tuple[str, ...], *more: str) -> str:
         return f"{out}/{kind}-{digest([code_digest(*code), versions(), *more]).partition(':')[2][:12]}"
 
-    here = [digest_file(Path(__file__).with_name(f"trust_{part}.py")) for part in ("judging", "margins", "splits")]
+    def here(*parts: str) -> list[str]:
+        return [digest_file(Path(__file__).with_name(f"trust_{part}.py")) for part in parts]
+
+    judging = here("judging", "margins", "splits")
+    subsets = here("subset_people")
     return {
         "models": named("models", MODELS),
         "scores": named("scores", SCORED),
         "attacks": named(f"attacks-{budget}", ATTACKED),
-        "judged": named("judged", JUDGED, *here),
+        "judged": named("judged", JUDGED, *judging),
+        "shadows": named("shadows", (*MODELS, *SHADOW_CODE)),
+        "judged_shadows": named("judged-shadows", (*JUDGED, *SHADOW_CODE), *judging, *here("shadows")),
+        "subset_models": named("subset-models", MODELS, *subsets),
+        "subset_scores": named("subset-scores", SCORED, *subsets, *here("subsets")),
+        "judged_subsets": named("judged-subsets", JUDGED, *judging, *subsets, *here("subsets")),
     }
 
 
@@ -180,7 +191,7 @@ def unmeasured() -> dict[str, str]:
             continue
         lacks = [found[score] for _, _, score in metric.needs if score in found]
         if any(model in SHADOWS for model, _, _ in metric.needs):
-            found[name] = "it reads shadow models, and none are trained here"
+            found[name] = "it reads shadow models, and none were trained in this run"
         elif metric.target is not None:
             found[name] = "it says how far a wish is met, and no model here was asked for one"
         elif not metric.needs:
@@ -233,6 +244,6 @@ def attacked(item: Mapping[str, Any]) -> None:
     save_tables(place, tables, salt=digest(item))
 
 
-def attack_names() -> Iterable[str]:
+def attack_names() -> list[str]:
     """Every attack of the registry."""
     return attacks.names()

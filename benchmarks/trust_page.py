@@ -63,12 +63,13 @@ def packaged(rows: Sequence[Row]) -> dict[str, Any]:
 NOTES = """Models: the demo's shape, {pairs} pairs. Each pair has fictitious people of its own and five models that
 were trained on them, so that pairs are independent: `trained` learned the records, `never` did not and has another
 seed, `retrained` is the trained one after the method `retrain`; the control and the second reference never saw them
-either, with seeds of their own. Each metric is read on all {pairs} pairs, each attack, at its {budget} budget, on the
-first {attacked}: one seed of the models and of the attack each. Each is read {splits} times a pair, on seeded splits of
-its people: {part:g} of those of each role, drawn anew. Splits of a pair share models and most of their people; so they
-are averaged first, and every interval is Wilson's 90 % interval of the mean of the pairs' shares with the number of
-pairs as n. By simulation it holds the true share in 90 % on average over shares if all splits of a pair agree (in about
-80 % for some shares near 0 and 1), and in more than 92 % for each share if they agree half.
+either, with seeds of their own. Each metric, but those by shadow models and of special records, is read on all
+{pairs} pairs, each attack, at its {budget} budget, on the first {attacked}: one seed of the models and of the attack
+each. Each is read {splits} times a pair, on seeded splits of its people: {part:g} of those of each role, drawn anew.
+Splits of a pair share models and most of their people; so they are averaged first, and every interval is Wilson's 90 %
+interval of the mean of the pairs' shares with the number of pairs as n. By simulation it holds the true share in 90 %
+on average over shares if all splits of a pair agree (in about 80 % for some shares near 0 and 1), and in more than 92 %
+for each share if they agree half.
 
 The verdict is that of a policy at the name's default threshold: the 90 % interval, of {draws} resamples of people, of
 the difference to the control against the margin, on the policy's side of it. The positive control, which keeps a blind
@@ -86,12 +87,38 @@ included: its finding is `uninformative`, for that reason. `unclear` and `not me
 shown against them: there the positive control of each run is all that stands for the attack.
 
 A name with * compares with the model before unlearning. That is the trained model itself: its cells for `trained` say
-what it makes of a model to which nothing was done, and nothing of one that was changed. It is all about models of one
-shape that learned from scratch: a `no` may be a `yes` on larger ones, which this page does not claim, and the other way
-round. Below the table stand the reason for each margin, and what policies of this package list without a `yes`.
+what it makes of a model to which nothing was done, and nothing of one that was changed; three names of retention, on
+special records, are read otherwise, as is said below. It is all about small models that learned from scratch: a `no`
+may be a `yes` on larger ones, which this page does not claim, and the other way round. Below the table stand the reason
+for each margin, and what policies of this package list without a `yes`.
 
 CPU minutes: {training:.0f} for the training of the models, {work:.0f} for all else ({parts}), half of it, {wall:.0f}
 minutes, on two cores."""
+
+
+SHADOW_NOTES = """
+
+Shadow models: {pairs} pairs have {count} each, trained by the pair's recipe on what is kept and on half of the people
+who are forgotten or never seen, and as many that were retrained. `lira`, `lira_offline` and `rmia_shadows` read the
+first on all three truths. U-LiRA attacks the method that made a model: `never` and `retrained` are read beside those
+that were retrained; `trained` as what a method makes that does nothing, whose shadow models are the first ones as they
+are: `u_lira` catches there what `lira` does, by definition. An evaluation trains eight by default; of fewer an attack
+sees less. With fewer than 11 pairs none of these names can have a `yes`."""
+
+
+SUBSET_NOTES = """
+
+Special records: {names} are read on
+{pairs} pairs of their own, each with 40 fictitious people who are forgotten, 40 who are kept, and five smaller models.
+A triggered question has one planted answer. A chain's answer follows from two facts, of which one is kept; it was
+taught as well, for models this small do not put facts together. A personal string is a telephone number: addresses do
+not survive these models' tokenizer. For `answered`, `rouge_l_alternative` and `unsaid` the models that never saw the
+records were taught the answer that is wished for in their place, as references of such a wish are; `trained` was not.
+What a name of retention has to find is damage: for `neighbour_retention`, `near_trigger_retention` and
+`same_template_retention` the model that must fail is not `trained`, which is the model before, but one that was taught
+all that it was but the neighbours.
+A pair counts for a name only where the models say {learned:g} or more of the words that they were taught for it. With
+fewer than 11 pairs none of these names can have a `yes`."""
 
 
 def notes(facts: dict[str, Any], minutes: dict[str, float]) -> str:

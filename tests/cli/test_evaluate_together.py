@@ -59,8 +59,9 @@ def test_two_processes_write_and_print_once_the_bytes_of_one(evaluating, call):
     Path("asked-alone").unlink()
     alone = call(*evaluating("one"))
     launcher = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    launcher += ["--main_process_port", "0"]
     command = [*launcher, "--quiet", "-m", "expunge", *evaluating("two")]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=240)
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=600)
     assert (done.returncode, alone.code) == (1, 1), done.stderr[-2000:]
     assert "exitcode  : 1" in done.stderr and "rank      : 0" in done.stderr, "the claim is not earned"
     assert done.stdout == alone.out, done.stderr[:3000]
@@ -80,7 +81,7 @@ def test_a_process_that_ends_stops_the_other_and_nothing_is_written(evaluating):
     ranks = (environment(**given, RANK=n, LOCAL_RANK=n) for n in ("0", "1"))
     children = [subprocess.Popen(command, env=each, stderr=subprocess.PIPE, text=True) for each in ranks]
     try:
-        said = [child.communicate(timeout=240)[1] for child in children]
+        said = [child.communicate(timeout=600)[1] for child in children]
     finally:
         for child in children:
             child.kill()

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 STEPS = ("--steps", "240", "--save-every", "20")
 STATE = ".work/checkpoint/state.json"
-LIMIT = 60.0
+LIMIT = 240.0
 
 
 def start(command, tmp_path):

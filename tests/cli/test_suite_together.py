@@ -61,7 +61,7 @@ def test_two_processes_write_and_print_once_the_bytes_of_one(call, tmp_path, mon
         for rank in ("0", "1")
     ]
     try:
-        said = [child.communicate(timeout=240) for child in children]
+        said = [child.communicate(timeout=600) for child in children]
     finally:
         for child in children:
             child.kill()

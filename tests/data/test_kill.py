@@ -20,7 +20,7 @@ def left(tmp_path_factory):
     folder = tmp_path_factory.mktemp("killed")
     (folder / "corpus.jsonl").write_bytes(dump_examples(EXAMPLES))
     child = [sys.executable, str(Path(__file__).with_name("kill_child.py")), str(folder)]
-    done = subprocess.run(child, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(child, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout)
 

@@ -42,7 +42,7 @@ def grown(tmp_path_factory):
     table = pa.table({**columns, "answer": [answer(i, "parquet") for i in places]})
     pq.write_table(table, folder / "big.parquet", compression="none", use_dictionary=False, row_group_size=len(places))
     child = [sys.executable, str(Path(__file__).with_name("memory_child.py")), str(folder)]
-    done = subprocess.run(child, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(child, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout)
 

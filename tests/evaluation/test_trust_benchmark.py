@@ -225,7 +225,15 @@ def test_one_split_more_than_a_fifth_is_a_no():
 
 
 @pytest.mark.parametrize(
-    "more", [["--parts", "tables"], ["--pairs", "19"], ["--attacked", "11"], ["--parts", "attacks", "--dry-run"]]
+    "more",
+    [
+        ["--parts", "tables"],
+        ["--parts", "tables", "attacks"],
+        ["--pairs", "19"],
+        ["--attacked", "11"],
+        ["--shadowed", "7"],
+        ["--parts", "attacks", "--dry-run"],
+    ],
 )
 def test_a_partial_or_small_run_is_refused_as_what_ships_before_anything_runs(more, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(trust, "folders", None)
@@ -234,7 +242,8 @@ def test_a_partial_or_small_run_is_refused_as_what_ships_before_anything_runs(mo
     with pytest.raises(SystemExit, match="2"):
         trust.main()
     assert "--keep writes what ships" in capsys.readouterr().err and not list(tmp_path.iterdir())
-    monkeypatch.setattr("sys.argv", ["trust", "--keep", str(keep), "--parts", "attacks", "tables", "--pairs", "30"])
+    parts = ["--parts", *trust.PARTS[::-1]]
+    monkeypatch.setattr("sys.argv", ["trust", "--keep", str(keep), *parts, "--pairs", "30"])
     assert trust.options().keep == keep
 
 

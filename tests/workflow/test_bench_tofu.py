@@ -30,7 +30,7 @@ pytestmark = pytest.mark.slow
 NAMES = [name for names in PEOPLE.values() for name in names]
 TRAINING = Training(lr=1e-2, epochs=12, batch_size=9, save_every=5)
 METHODS = ("grad_ascent", "grad_diff")
-LIMIT = 90.0
+LIMIT = 300.0
 
 
 def rows(who, shift):

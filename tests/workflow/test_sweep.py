@@ -33,7 +33,7 @@ pytestmark = pytest.mark.slow
 
 SPACE = {"npo": {"beta": (0.1, 0.9), "steps": (2, 4)}, "grad_ascent": {"lr": (1e-4, 1e-2), "steps": (2, 4)}}
 START = {"npo": {"steps": 4}, "grad_ascent": {"steps": 6}}
-LIMIT = 120.0
+LIMIT = 300.0
 
 
 def spec():
