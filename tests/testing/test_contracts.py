@@ -25,16 +25,14 @@ from expunge.core.provenance import Plain
 from expunge.core.provenance_check import require_kind
 from expunge.core.training import Training
 from expunge.data.memory import MemoryStore
-from expunge.data.table import Table
 from expunge.engine.recipes.learner import LearnerRecipe
 from expunge.engine.recipes.replayable import Replayable
-from expunge.engine.recipes.sisa import SISA
-from expunge.engine.trainers.estimator import Estimator
+from expunge.engine.recipes.soup import Soup
 from expunge.evaluation.per_item import Unmeasured
 from expunge.retrieval.datastore import Datastore
 from expunge.targets.learner import Learner
+from expunge.targets.lm_parts import PartsLM
 from expunge.targets.replayable import ReplayableLM
-from expunge.targets.sharded import Sharded
 from expunge.testing import contracts
 from expunge.testing.toy import toy_model, toy_recipe, toy_selection
 
@@ -73,10 +71,10 @@ def test_every_registry_has_entries_that_carry_their_public_name(kind):
         assert own.replace("-", "_") == name
 
 
-def parts() -> Sharded:
+def parts() -> PartsLM:
     records = [*toy_selection().forget, *toy_selection().kept]
-    rows = Table([e.record_id for e in records], np.eye(len(records)), np.arange(len(records)) % 2)
-    return SISA(Estimator("sklearn.naive_bayes:GaussianNB", (0, 1)), shards=2).train(rows, seed=0)
+    training = Training(lr=1e-2, epochs=1, batch_size=8)
+    return Soup(toy_recipe(hidden=8, layers=1).base, training, shards=2).train(MemoryStore(records), seed=0)
 
 
 def words() -> Learner:

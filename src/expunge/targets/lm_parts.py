@@ -1,4 +1,4 @@
-"""A language model of parts in a folder, which answers as one. Source: 1912.03817, 2208.03306, 2303.14177.
+"""A language model of parts. Source: Li et al. 2022 (2208.03306); Gururangan et al. 2023 (2303.14177).
 
 ``merge`` puts all parts into one set of weights: LoRA products summed exactly, or the mean of full fine-tunes.
 ``average`` takes the mean of the parts' probabilities, ``route`` the part whose records are nearest. Only merged

@@ -1,4 +1,4 @@
-"""A full fine-tune a part, all from one base: the branches of Branch-Train-Merge. Source: 2208.03306; 1912.03817."""
+"""A full fine-tune a part, from one base, as Branch-Train-Merge has it. Source: Li et al. 2022 (2208.03306)."""
 
 from __future__ import annotations
 
