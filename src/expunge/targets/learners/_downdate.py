@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import get_lapack_funcs
+from scipy.linalg import get_blas_funcs, get_lapack_funcs
 
 from expunge.core.errors import TargetError
 
 F = NDArray[np.float64]
+DOT, AXPY = get_blas_funcs(("dot", "axpy"), dtype=np.float64)
 POTRF, POTRS, POTRI = get_lapack_funcs(("potrf", "potrs", "potri"), dtype=np.float64)
 SHRUNK = 1e-2
 """What is below this share of what it was, in squared units, is not got by subtracting."""
@@ -119,13 +120,14 @@ class NormalEquations:
 
     def solution_without(self, S: F, Y: F) -> F | None:
         """The solution without rows that are in these; None where it converges badly, or rows have leverage near 1."""
-        columns: list[F] = []
-        for w, y in zip(self.solution.T, Y.T, strict=True):
-            change = _correction(self.inverse, S, S @ w - y)
+        W = self.solution.copy()
+        residual = S.dot(W) - Y
+        for j in range(W.shape[1]):
+            change = _correction(self.inverse, S, residual[:, j])
             if change is None:
                 return None
-            columns.append(w + change)
-        return np.stack(columns, axis=1)
+            W[:, j] += change
+        return W
 
 
 def _correction(P: F, S: F, residual: F) -> F | None:
@@ -134,21 +136,24 @@ def _correction(P: F, S: F, residual: F) -> F | None:
     A step multiplies the residual by some factor. It was the last one where that factor, once more, leaves too little
     to matter.
     """
-    direction, change = residual, np.zeros(len(P))
-    size = start = float(residual @ residual)
+    residual, change = residual.copy(), np.zeros(len(P))
+    direction = residual.copy()
+    size = start = DOT(residual, residual)
     for _ in range(STEPS if start else 0):
-        step = P @ (S.T @ direction)
-        image = direction - S @ step
-        curvature = float(direction @ image)
+        step = P.dot(direction.dot(S))
+        image = direction - S.dot(step)
+        curvature = DOT(direction, image)
         if curvature < SHRUNK * size:
             return None
         length = size / curvature
-        change += length * step
-        residual = residual - length * image
-        after = float(residual @ residual)
+        AXPY(step, change, a=length)
+        AXPY(image, residual, a=-length)
+        after = DOT(residual, residual)
         if after * (after / size) <= CLOSE**2 * start:
             return change
-        direction, size = residual + (after / size) * direction, after
+        direction *= after / size
+        direction += residual
+        size = after
     return None if start else change
 
 
