@@ -36,7 +36,9 @@ def ridge(*, quick: bool) -> dict[str, Any]:
         return {f"ridge_{k}": ratio for k, ratio in measured["ratio"].items()}
     found = exact_ridge.ratios(0)
     refit, in_place = found["refit_s"]["clock"], found["in_place_s"]["clock"]
-    say(f"{found['rows']} rows x {found['features']}, ridge regression; a refit takes {refit:.3f} s,")
+    say(f"ridge regression in float64, penalty {exact_ridge.PENALTY:g}, no intercept. A refit is told which rows go,")
+    say("copies out the rows that stay, forms X'X and X'y and solves once by Cholesky: in memory, without checks")
+    say(f"{found['rows']} rows x {found['features']}; a refit takes {refit:.3f} s,")
     say(f"of rows that need not be left out {in_place:.3f} s; clock and processor, the smaller ratio")
     for k, taken in found["deletion_s"].items():
         least = 1000 * found["floor"][f"deletion_{k}"]["seconds"]
@@ -44,6 +46,8 @@ def ridge(*, quick: bool) -> dict[str, Any]:
             f"deletion of {k:>4} {1000 * taken['clock']:8.3f} ms, floor {least:8.3f} ms; refit over it"
             f" {found[f'ridge_{k}']:9.1f}, in place {found['in_place_ratio'][k]:9.1f}; off by {found['off'][k]:.1e}"
         )
+    held = found["megabytes"]
+    say(f"held: rows {held['rows']:.1f} MB, sums {held['sums']:.1f} MB; on disk {held['saved']:.1f} MB")
     if (worst := max(found["off"].values())) > NEAR:
         sys.exit(f"coefficients after a deletion are {worst:.1e} off")
     return {f"ridge_{k}": found[f"ridge_{k}"] for k in exact_ridge.DELETED}

@@ -9,15 +9,20 @@ from __future__ import annotations
 
 import statistics
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sklearn.datasets import make_classification
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 
+from benchmarks.exact_sisa import difference
 from benchmarks.steps import clocked
+from benchmarks.trust_splits import wilson
+from expunge.engine.trainers.estimator import Estimator, Fitted
 from expunge.targets.learners.dare_forest import DareForest
 
 Say = Callable[[str], None]
@@ -28,6 +33,17 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "a row in 20 trees of 100": {"trees_per_row": 20},
 }
 """Beside the root of the number of attributes at each node, as scikit-learn has it, and these:"""
+TOLD = (
+    "n_trees",
+    "n_estimators",
+    "max_depth",
+    "max_features",
+    "thresholds",
+    "criterion",
+    "bootstrap",
+    "min_samples_leaf",
+)
+"""Parameters that are printed."""
 THRESHOLDS = 2
 """For an attribute; so many make the forest as accurate as scikit-learn's random forest, more make it more so."""
 NEAR = 0.005
@@ -67,7 +83,8 @@ class Deletions:
         self.forest = DareForest(thresholds=THRESHOLDS, **settings)
         self.order, self.next, self.seconds = order, 0, []
         self.fit_seconds = clocked(lambda: self.forest.fit(data.X, data.y))[0]
-        self.accuracy = float((self.forest.predict(data.X_test) == data.y_test).mean())
+        self.right = self.forest.predict(data.X_test) == data.y_test
+        self.accuracy = float(self.right.mean())
 
     def go(self, requests: int, each: int = 1) -> None:
         """Take requests of some rows each, and note the seconds of each."""
@@ -96,20 +113,28 @@ def headline(n: int, trees: int, requests: int, rounds: int, say: Say) -> dict[s
     order = np.random.default_rng(1).permutation(n)
     ours = {name: Deletions({"n_trees": trees, **more}, data, order) for name, more in SETTINGS.items()}
     refits: dict[str, list[float]] = {name: [] for name in PEERS}
-    right: dict[str, float] = {}
+    right: dict[str, Any] = {}
+    held: dict[str, int] = {}
     for number in range(rounds):
         for name, kind in PEERS.items():
             peer = kind(trees, max_depth=10, n_jobs=1, random_state=number)
             X, y = data.without(order[: ours["plain"].next])
             refits[name].append(clocked(lambda peer=peer, X=X, y=y: peer.fit(X, y))[0])
-            right.setdefault(name, float(peer.score(data.X_test, data.y_test)))
+            right.setdefault(name, peer.predict(data.X_test) == data.y_test)
+            held[name] = sum(_nodes(tree) for tree in peer.estimators_)
         for each in ours.values():
             each.go(requests // rounds)
     plain = ours["plain"]
     say(f"{n} rows x 20, {trees} trees of depth 10, {len(plain.seconds)} deletions, {rounds} rounds, {n} test rows")
-    say(f"{'':26} accuracy  fit s")
+    say(f"ours: {_told(plain.forest.get_params())}")
+    for name, kind in PEERS.items():
+        say(f"scikit-learn's {name}: {_told(kind(trees, max_depth=10, n_jobs=1).get_params())}")
+    say(f"\n{'accuracy, first round, 90 % intervals over test rows':54} fit s   MB of nodes")
     for name in PEERS:
-        say(f"scikit-learn {name:13} {right[name]:8.4f} {statistics.median(refits[name]):6.2f}")
+        seconds = statistics.median(refits[name])
+        say(f"scikit-learn's {name:13} {_share(right[name])} {seconds:6.2f} {held[name] / 1e6:13.1f}")
+    apart, low, high = (100 * value for value in difference(plain.right * 1.0, right["random forest"] * 1.0))
+    say(f"{'ours, plain':28} {_share(plain.right)}, {apart:+.2f} [{low:+.2f}, {high:+.2f}] points beside random forest")
     say(f"\n{'deletion':26} accuracy  fit s  mean ms  median ms  most ms  over random forest  over extra trees")
     ratios: dict[str, float] = {}
     for name, each in ours.items():
@@ -128,13 +153,38 @@ def headline(n: int, trees: int, requests: int, rounds: int, say: Say) -> dict[s
         f" sorting their values once takes {1000 * floor:.2f} ms, {floor / plain.mean:.0%} of a plain deletion"
     )
     kept = sum(array.nbytes for array in plain.forest.state().values() if isinstance(array, np.ndarray))
-    say(f"On disk the plain forest is {kept / 1e6:.0f} MB, of which its rows are {data.X.nbytes / 1e6:.0f} MB")
+    say(
+        f"Arrays of the plain forest are {kept / 1e6:.1f} MB in memory, {data.X.nbytes / 1e6:.1f} MB of them its rows;"
+        f" on disk it is {_filed(plain.forest) / 1e6:.1f} MB, names included"
+    )
     X, y = data.without(order[: plain.next])
     names = [str(i) for i in range(n) if i not in set(order[: plain.next].tolist())]
     if DareForest(trees, thresholds=THRESHOLDS).fit(X, y, names).digest() != plain.forest.digest():
         sys.exit("the forest after the deletions is not the one that is fitted without the rows")
     say("After all deletions the plain forest is, by its digest, the one that is fitted without the rows")
-    return ratios | {f"accuracy {name}": value for name, value in right.items()} | {"accuracy": plain.accuracy}
+    accuracies = {f"accuracy {name}": float(each.mean()) for name, each in right.items()}
+    return ratios | accuracies | {"accuracy": plain.accuracy}
+
+
+def _told(parameters: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {parameters[name]}" for name in TOLD if name in parameters)
+
+
+def _share(right: Any) -> str:
+    low, high = (100 * end for end in wilson(float(right.mean()), len(right)))
+    return f"{100 * right.mean():6.2f} [{low:.2f}, {high:.2f}] %"
+
+
+def _nodes(tree: Any) -> int:
+    state = tree.tree_.__getstate__()
+    return state["nodes"].nbytes + state["values"].nbytes
+
+
+def _filed(forest: DareForest) -> int:
+    """Bytes of a checkpoint."""
+    with tempfile.TemporaryDirectory() as folder:
+        Estimator("expunge.targets.learners.dare_forest:DareForest").save(Fitted(forest), Path(folder))
+        return sum(file.stat().st_size for file in Path(folder).iterdir())
 
 
 def _sorting(rows: int) -> float:
@@ -150,7 +200,7 @@ def growth(trees: int, largest: int, say: Say) -> list[dict[str, float | str]]:
     for what, value, n, d, each in _grid(largest):
         data = world(n, d, 100)
         ours = Deletions({"n_trees": trees}, data, np.random.default_rng(1).permutation(n))
-        ours.go(max(2, 100 // each), each)
+        ours.go(min(max(2, 100 // each), n // (2 * each)), each)
         X, y = data.without(ours.order[: ours.next])
         peer = RandomForestClassifier(trees, max_depth=10, n_jobs=1, random_state=0)
         refit = clocked(lambda peer=peer, X=X, y=y: peer.fit(X, y))[0]

@@ -44,7 +44,7 @@ def ratios(out: Path) -> int:
         code = exact.main(["--growth", "--json"])
     print(printed.getvalue(), end="")
     if code in (0, MISSED):
-        *lines, last = (line for line in printed.getvalue().splitlines() if line.strip())
+        *lines, last = printed.getvalue().rstrip().splitlines()
         found = {"text": "\n".join(lines), "found": json.loads(last), "code": code_digest(*MEASURED_CODE)}
         write_json(out / RATIOS, found)
     return code
@@ -92,16 +92,23 @@ def sisa_section(out: Path) -> tuple[str, dict[str, Markup]]:
     return "\n".join(parts), drawn
 
 
-def lm_section(out: Path) -> str:
-    """Language models in parts."""
+def lm_section(out: Path) -> tuple[str, dict[str, Markup]]:
+    """Language models in parts: the sentences, the chart, the tables."""
     if not (out / LM).exists():
-        return missing(LM_COMMAND)
-    from benchmarks import exact_lm
+        return missing(LM_COMMAND), {}
+    from benchmarks import exact_lm_page
 
     kept = read_json(out / LM)
     stale = OTHER if kept["code"] != code_digest(*MEASURED_CODE) else ""
-    said = f"`python -m {LM_COMMAND}`\n\n{exact_lm.NOTES.format(**kept['facts'])}"
-    return f"{said}\n\n{fenced(exact_lm.table(kept['found']))}{stale}"
+    drawn = {"exact-lm.svg": exact_lm_page.chart(kept["found"])}
+    parts = [
+        f"`python -m {kept['command']}`\n",
+        "\n".join(exact_lm_page.sentences(kept["found"])) + "\n",
+        pictures(drawn, ["Utility and the cost of a deletion over the number of shards"]),
+        fenced(exact_lm_page.table(kept["found"])),
+        exact_lm_page.NOTES.format(**kept["facts"]) + f"\n{stale}",
+    ]
+    return "\n".join(parts), drawn
 
 
 def ratio_section(out: Path) -> tuple[str, dict[str, Markup]]:
@@ -148,7 +155,7 @@ def ridge_chart(growth: Mapping[str, Any]) -> Markup:
     for key, what in (("n", (1, 100)), ("d", (1, 100)), ("m", (None,))):
         for deleted in what:
             cells = [cell for cell in growth[key] if deleted in (None, cell["m"])]
-            label = f"{names[key]}; {deleted} deleted" if deleted else "deleted at once"
+            label = f"{names[key]}; {deleted} deleted" if deleted else "rows deleted at once"
             for kind, curves_ in (("deletion_s", panels), ("refit_s", context)):
                 points = [(float(cell[key]), cell[kind]["work"]) for cell in cells]
                 curves_.append(Curve(label, _logarithms(points), quantity=label))
@@ -163,7 +170,7 @@ def forest_chart(rows: Sequence[Mapping[str, Any]]) -> Markup:
         for kind, curves_ in (("request_s", panels), ("refit_s", context)):
             points = [(float(value), row[kind]) for value, row in cells.items()]
             curves_.append(
-                Curve(f"{what}{' deleted' if what == 'at once' else ''}", _logarithms(points), quantity=what)
+                Curve("rows deleted at once" if what == "at once" else what, _logarithms(points), quantity=what)
             )
     return _growth(panels, context, "Forests", "scikit-learn's refit")
 
@@ -175,13 +182,14 @@ that costs, beside doing that training. [How it works](../exact.md)."""
 def page(out: Path, command: str) -> tuple[str, dict[str, Markup]]:
     """The page and its charts by file name."""
     sisa, sisa_drawn = sisa_section(out)
+    language, language_drawn = lm_section(out)
     fits, fit_drawn = ratio_section(out)
     known = [out / name for name in (*(f"sisa-{task}.json" for task in TASKS), LM, RATIOS) if (out / name).exists()]
     data = [f"{found['name']} {found['digest']}" for found in map(read_json, known) if "digest" in found]
     parts = [heading(title="Exact deletion", command=command, data="; ".join(data) or digest([]))]
-    parts += [INTRO + "\n", "## SISA on MNIST and Adult\n", sisa, "## Language models in parts\n", lm_section(out)]
+    parts += [INTRO + "\n", "## SISA on MNIST and Adult\n", sisa, "## Language models in parts\n", language]
     parts += ["## Statistics and trees beside a refit\n", fits]
-    return "\n".join(parts), {**sisa_drawn, **fit_drawn}
+    return "\n".join(parts), {**sisa_drawn, **language_drawn, **fit_drawn}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,12 +1,12 @@
 """Deleting rows from a ridge regression against fitting it again, both with their coefficients, in one run.
 
-``python -m benchmarks.exact_ridge [--growth] [--seed 0] [--out FILE]`` prints JSON. Both ways start from the names of the
-rows that go and end with coefficients. A deletion is ``learner.unlearn(ids).coef_``: names looked up, a new learner made
-that leaves the old one valid, the equations solved. A refit is what the learner would do from rows that lie in memory
-and need no check: the rows that stay are copied out, X'X, X'y, one Cholesky solve. ``in_place`` is a refit of all n rows
-where they lie, which leaves nothing out. They alternate; each number is a median, of seconds on the clock and of
-processor seconds. Where others use the machine, a refit is interrupted and a deletion seldom; so the ratio that counts
-is the smaller one of the two.
+``python -m benchmarks.exact_ridge [--growth] [--seed 0] [--out FILE]`` prints JSON. Both ways start from the names of
+the rows that go and end with coefficients. A deletion is ``learner.unlearn(ids).coef_``: names looked up, a new learner
+made that leaves the old one valid, the equations solved. A refit is what the learner would do from rows that lie in
+memory and need no check: the rows that stay are copied out, X'X, X'y, one Cholesky solve. ``in_place`` is a refit of
+all n rows where they lie, which leaves nothing out. They alternate; each number is a median, of seconds on the clock
+and of processor seconds. Where others use the machine, a refit is interrupted and a deletion seldom; so the ratio that
+counts is the smaller one of the two.
 """
 
 from __future__ import annotations
@@ -177,7 +177,17 @@ def ratios(seed: int) -> dict[str, Any]:
         "off": {str(k): data.off(k) for k in DELETED},
         "refits_by_others": refits_by_others(data),
         "floor": floor(N, D, DELETED),
+        "megabytes": megabytes(data.learner),
     }
+
+
+def megabytes(learner: Ridge) -> dict[str, float]:
+    """MB of arrays: rows that a learner holds, sums with their factor and inverse, and what saving it writes."""
+    rows, base = learner.state(), learner._base
+    sums = [] if base is None else [base.products, base.cross, base.factor, base.inverse, base.solution]
+    saved = [array for array in rows.values() if isinstance(array, np.ndarray)]
+    of = {"rows": [rows["X"], rows["y"]], "sums": sums, "saved": saved}
+    return {name: sum(array.nbytes for array in arrays) / 1e6 for name, arrays in of.items()}
 
 
 def growth(seed: int) -> dict[str, Any]:

@@ -80,6 +80,9 @@ def _chosen(X: np.ndarray, y: np.ndarray, most: int, name: str) -> Table:
 def mnist(folder: Path, rows: int) -> Task:
     """Digits 0 to 9 for a network of 64 hidden units.
 
+    The learning rate was chosen among 0.02, 0.05 and 0.1 on 4,000 of the rows that are learned, by one model of the
+    other 16,000 of 20,000: 95.4, 96.0 and 95.9 %.
+
     Args:
         folder: with ``mnist.npz``.
         rows: of the 60,000 that are learned.
@@ -87,8 +90,10 @@ def mnist(folder: Path, rows: int) -> Task:
     with np.load(folder / "mnist.npz") as held:
         X, y = held["x_train"].reshape(-1, 784), held["y_train"].astype(int)
         test = _chosen(held["x_test"].reshape(-1, 784), held["y_test"].astype(int), 10_000, "test")
-    trainer = Module("benchmarks.exact_sisa_data:digits", tuple(range(10)), lr=0.05, momentum=0.9, batch_size=64)
-    return Task("mnist", _chosen(X, y, rows, "digit"), test, trainer, 10, "a network of 64 hidden units, SGD")
+    settings: dict[str, Any] = {"lr": 0.05, "momentum": 0.9, "batch_size": 64}
+    trainer = Module("benchmarks.exact_sisa_data:digits", tuple(range(10)), **settings)
+    told = f"a network of 64 hidden units by SGD ({_told(settings)})"
+    return Task("mnist", _chosen(X, y, rows, "digit"), test, trainer, 10, told)
 
 
 def _row(person: dict[str, str], column: dict[str, int]) -> list[float]:
@@ -100,7 +105,11 @@ def _row(person: dict[str, str], column: dict[str, int]) -> list[float]:
 
 
 def adult(folder: Path, rows: int) -> Task:
-    """Whether somebody earns more than 50,000 a year, for logistic regression by SGD.
+    """Whether somebody earns more than 50,000 a year, for logistic regression by averaged SGD.
+
+    Penalty, learning rate and averaging were chosen on the last 5,000 rows of those that are learned, by a model of the
+    19,000 before, over three seeds: 85.4 % at each, which is what scikit-learn's LogisticRegression reaches there.
+    The defaults' last step varied from 78 to 83 %, and a vote of parts then looked better than one model.
 
     Args:
         folder: with ``adult.csv``.
@@ -114,10 +123,16 @@ def adult(folder: Path, rows: int) -> Task:
     y = np.array([int(person[LABEL] == RICH) for person in people])
     order = keyed_order(map(str, range(len(X))), 0, "exact_sisa", "adult")
     learned, held = order[:24_000], order[24_000:]
-    settings = {"loss": "log_loss", "alpha": 1e-5}
+    settings = {"loss": "log_loss", "alpha": 1e-5, "learning_rate": "constant", "eta0": 0.1, "average": True}
     trainer = Estimator("sklearn.linear_model:SGDClassifier", (0, 1), settings)
     tables = _chosen(X[learned], y[learned], rows, "person"), _chosen(X[held], y[held], len(held), "test")
-    return Task("adult", *tables, trainer, 10, "logistic regression, scikit-learn's SGDClassifier")
+    return Task(
+        "adult", *tables, trainer, 10, f"logistic regression by scikit-learn's SGDClassifier ({_told(settings)})"
+    )
+
+
+def _told(settings: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in settings.items())
 
 
 TASKS = {"mnist": mnist, "adult": adult}

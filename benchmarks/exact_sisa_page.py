@@ -189,9 +189,9 @@ paper's figures are 4.63x on Purchase and 2.45x on SVHN; other data, models and 
 50 slices give {purchase:.2f}x and {svhn:.2f}x for 8 and 18 records at once, however many rows there are.
 
 Accuracy is of the majority's vote; `means` is of averaged outputs. Intervals are over test rows: Wilson's for a share,
-resampled rows, paired, for differences; both are of the mean over seeds, and hold for these seeds. One
-model of SGD's last step varies by points from seed to seed on Adult; where a vote is better there, that is averaging.
-Requests were not chosen by looking at the models.
+resampled rows, paired, for differences; both are of the mean over seeds, and hold for these seeds. Settings
+were chosen for one model of all rows, on rows that are learned; parts take the same. Requests were not chosen by
+looking at the models.
 
 A checkpoint holds weights, the optimiser's state and counters. `MB to answer` is what
 the parts' last checkpoints take, which a target that answers has loaded."""

@@ -59,12 +59,16 @@ def test_a_fresh_process_with_an_empty_cache_comes_to_the_same_bytes(run, call, 
 def test_the_process_sees_neither_home_nor_cache_nor_folder_of_the_caller(run, call, monkeypatch, tmp_path):
     seen = {}
 
+    for name in audit_replay.WITHIN:
+        monkeypatch.setenv(name, str(tmp_path / "mine"))
+
     def looking(function, items, **how):
         import os
 
         def look(item):
             found = function(item)
-            seen.update({name: os.environ[name] for name in audit_replay.CACHES}, folder=os.getcwd(), pool=how["pool"])
+            names = (*audit_replay.CACHES, *audit_replay.WITHIN)
+            seen.update({name: os.environ[name] for name in names}, folder=os.getcwd(), pool=how["pool"])
             return found
 
         return here(look, items)
@@ -72,6 +76,7 @@ def test_the_process_sees_neither_home_nor_cache_nor_folder_of_the_caller(run, c
     monkeypatch.setattr(audit_replay, "apply", looking)
     assert call("audit", "replay", run, "--threads", "1").code == 0
     assert seen.pop("pool").threads == 1
+    assert {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_DATASETS_CACHE", "TRANSFORMERS_CACHE"} < seen.keys()
     assert all("expunge-replay-" in place and str(tmp_path) not in place for place in seen.values())
 
 
@@ -105,6 +110,8 @@ def test_rows_that_are_not_those_of_the_run_are_refused(run, tables, call, same_
     (tmp_path / "left.csv").write_text("\n".join(x for x in lines if not x.startswith(("r3,", "r5,"))) + "\n")
     said = call("audit", "replay", run, "--data", tmp_path / "left.csv", "--json")
     assert said.code == 0 and said.json["equal"] and said.json["committed"] is False
+    # What the log does not show earns nothing more.
+    assert said.json["written"] is False and earned(call, run) == "distribution"
 
 
 def test_other_versions_and_threads_are_said(run, call, same_process):

@@ -153,7 +153,7 @@ def test_a_partition_that_was_swapped_after_the_training_is_not_equal(tables, ca
     asked = tables.forget(tmp_path / "trained", tmp_path / "x", "--ids", "r3", method="sisa")
     assert call(*asked).code == 0
     said = call("audit", "replay", tmp_path / "x")
-    assert said.code == 0 and "the recipe named records that are gone" in said.out
+    assert said.code == 0 and "the log was told of all data, the recipe and the seed" in said.out
 
     def keyed(body):
         from expunge.workflow.recipe_file import recipe_of
@@ -195,6 +195,34 @@ def test_a_dry_run_tells_what_of_a_column_stays(tables, call, tmp_path, caplog):
     assert call(*tables.train(tmp_path / "out", "--dry-run")).code == 0
     assert "which values occur in column colour is read off the data" in caplog.text
     assert not (tmp_path / "out").exists()
+
+
+def test_a_certificate_says_of_which_column_a_value_outlives_its_last_row(tables, call, tmp_path):
+    lines = (tables.root / "table.csv").read_text().splitlines()
+    text = "\n".join(line.replace("red", "mauve") if line.startswith(("r7,", "r8,")) else line for line in lines)
+    (tables.root / "mauve.csv").write_text(text + "\n")
+    assert call(*tables.train(tmp_path / "trained", data="mauve.csv")).code == 0
+    for ids, alone in (("r3", False), ("r7", False), ("r7,r8", True)):
+        out = tmp_path / ids
+        assert call(*tables.forget(tmp_path / "trained", out, "--ids", ids)).code == 0
+        certificate = call("certify", out, "--json").json["certificate"]
+        told = dict(certificate["notes"])["columns"]
+        assert "colour was read off the data" in told and "mauve" not in json.dumps(certificate)
+        assert ("In colour no kept row has some value" in told) is alone
+        assert "mauve" in (out / "unlearned" / "training.json").read_text()
+
+
+def test_a_label_outlives_its_last_row_too(tables, call, tmp_path):
+    lines = (tables.root / "classes.csv").read_text().splitlines()
+    named = [line.rsplit(",", 1) for line in lines[1:]]
+    rows = [f"{row},{'rare' if at == 4 else 'one' if y == '1' else 'none'}" for at, (row, y) in enumerate(named)]
+    (tables.root / "rare.csv").write_text("\n".join([lines[0], *rows]) + "\n")
+    train = tables.train(tmp_path / "trained", recipe="gaussian_naive_bayes", data="rare.csv")
+    assert call(*train).code == 0
+    for ids, alone in (("r3", False), ("r4", True)):
+        assert call(*tables.forget(tmp_path / "trained", tmp_path / ids, "--ids", ids)).code == 0
+        told = json.loads((tmp_path / ids / "outcome.json").read_text())["notes"]["columns"]
+        assert ("In y no kept row has some value" in told) is alone
 
 
 def test_a_certificate_says_whose_key_ran_it_again(tables, call, tmp_path, monkeypatch, same_process):

@@ -2,10 +2,6 @@
 
 import csv
 import json
-import os
-import subprocess
-import sys
-import time
 
 import pytest
 
@@ -19,7 +15,7 @@ from expunge.ledger.home import home_path
 from expunge.workflow.training_log import config_digest, salts_of
 
 from . import exact_cases
-from .exact_cases import SISA, make_tables
+from .exact_cases import make_tables
 
 
 @pytest.fixture(scope="module")
@@ -165,26 +161,3 @@ def test_rows_in_memory_are_committed_to_and_run_again_where_they_are_given(tabl
     data = ("--data", tables.root / "table.csv", "--label", "y", "--id", "name")
     assert call(*forget, *data).code == 0
     assert call("audit", "replay", tmp_path / "x").code == 0
-
-
-@pytest.mark.slow
-def test_a_killed_training_continues_and_comes_to_the_same_bytes(tables, call, leaves, tmp_path):
-    recipe = tables.root / "many.yaml"
-    recipe.write_text(SISA.replace("shards: 2", "shards: 30").replace("epochs: 3", "epochs: 40"))
-    command = tables.train(tmp_path / "out", "--set", "salt=00ff", recipe="many.yaml", data="classes.csv")
-    place = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    process = subprocess.Popen([sys.executable, "-m", "expunge", *command], env=place, stderr=subprocess.DEVNULL)
-    made: list[object] = []
-    while len(made) < 3 and process.poll() is None:
-        time.sleep(0.01)
-        made = list((tmp_path / "out").rglob("made.json"))
-    process.kill()
-    process.wait()
-    assert made and not (tmp_path / "out" / "manifest.json").exists()
-    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("made.json")}
-    assert call(*command).code == 0
-    assert [leaf.entry.kind for leaf in leaves()] == ["KEY", "TRAIN", "TRAINED"]
-    moved = {tmp_path / "out" / path.relative_to(tmp_path / "out" / ".work" / "sharded"): t for path, t in kept.items()}
-    assert moved and all(path.stat().st_mtime_ns == t for path, t in moved.items())
-    whole = tables.train(tmp_path / "whole", "--set", "salt=00ff", recipe="many.yaml", data="classes.csv")
-    assert call(*whole, "--json").json["digest"] == call(*command, "--json").json["digest"]

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import nullcontext
 
 import pytest
 
@@ -68,6 +69,7 @@ def test_the_certificate_carries_the_replay_names_what_is_left_and_verifies_with
     for what in (*parts, "training.json", "the data that it was trained on", "the vault", "data.jsonl"):
         assert what in left
     assert "r3" not in json.dumps(certificate)
+    assert not [place for place in (tables.root, tmp_path) if str(place) in json.dumps(certificate)]
     without("torch")
     for module in ("torch", "safetensors", "sklearn"):
         monkeypatch.setitem(__import__("sys").modules, module, None)
@@ -114,6 +116,36 @@ def test_workers_change_no_byte(tables, call, tmp_path, monkeypatch):
     monkeypatch.setattr(audit_replay, "apply", here)
     again = call("audit", "replay", tmp_path / "y", "--workers", "2", "--json")
     assert again.code == 0 and again.json["equal"] and again.json["environment"]["threads"]
+
+
+@pytest.mark.slow
+def test_ray_trains_and_deletes_to_the_bytes_of_workers_and_of_this_process(tables, call, tmp_path):
+    from expunge.execution.map import staying
+    from expunge.execution.pool import Pool
+
+    pytest.importorskip("ray", reason="the extra ray is not installed")
+    told, bytes_of = {}, {}
+    for name, more in {"here": (), "local": ("--workers", "2"), "ray": ("--ray", "--workers", "2")}.items():
+        trained, run = tmp_path / f"trained-{name}", tmp_path / name
+        # A cluster of its own that both commands find, so that it is started once.
+        with staying(Pool("ray", workers=2)) if name == "ray" else nullcontext():
+            made = call(*tables.train(trained, "--set", "salt=00ff", *more, recipe="sisa.yaml", data="classes.csv"))
+            assert (made.code, made.err) == (0, "")
+            forget = tables.forget(trained, run, "--ids", "r3,r8", *more, "--json", method="sisa")
+            said = call(*forget)
+        assert (said.code, said.err) == (0, "")
+        told[name] = said.json["before"], said.json["after"]
+        folders = {"before": trained, "after": run / "unlearned"}
+        # Paths and the time stand in these two; all else is weights, optimiser, rows, manifests and cards.
+        bytes_of[name] = {
+            (when, path.relative_to(folder)): path.read_bytes()
+            for when, folder in folders.items()
+            for path in folder.rglob("*")
+            if path.is_file() and path not in (folder / "training.json", folder / "manifest.json")
+        }
+    assert told["here"] == told["local"] == told["ray"] and told["here"][0] != told["here"][1]
+    assert bytes_of["here"] == bytes_of["local"] == bytes_of["ray"]
+    assert sum(path.name == "estimator.safetensors" for _, path in bytes_of["ray"]) == 8
 
 
 def test_parts_are_trained_on_the_workers_that_were_asked_for(tables, call, tmp_path, monkeypatch):
@@ -183,6 +215,40 @@ def test_everything_can_be_forgotten_and_run_again(recipe, tables, call, tmp_pat
     monkeypatch.setattr(audit_replay, "apply", here)
     said = call("audit", "replay", tmp_path / "x", "--json")
     assert said.code == 0 and said.json["equal"] and (said.json["records"], said.json["forgotten"]) == (0, 60)
+
+
+@pytest.mark.parametrize("recipe", ["ridge", "sisa"])
+def test_a_reference_is_trained_by_the_same_recipe_without_the_records(recipe, tables, call, tmp_path, monkeypatch):
+    from expunge.workflow import audit_replay
+
+    from .exact_cases import here
+
+    monkeypatch.setattr(audit_replay, "apply", here)
+    more = {"recipe": "sisa.yaml", "data": "classes.csv"} if recipe == "sisa" else {}
+    method = "sisa" if recipe == "sisa" else "statistics"
+    assert call(*tables.train(tmp_path / "trained", **more)).code == 0
+    found = {}
+    for name, way, seed in (("x", method, "0"), ("same", "retrain", "0"), ("other", "retrain", "5")):
+        asked = tables.forget(tmp_path / "trained", tmp_path / name, "--ids", "r3,r8", "--seed", seed, method=way)
+        assert call(*asked, "--dry-run").code == 0 and not (tmp_path / name).exists()
+        said = call(*asked, "--json")
+        assert said.code == 0, said.err
+        found[name] = said.json["after"]
+    # A learner draws nothing; the parts of SISA and where a record goes follow from the seed.
+    assert found["same"] == found["x"] and (found["other"] == found["x"]) is (recipe == "ridge")
+    said = call("audit", "replay", tmp_path / "other", "--json")
+    assert said.code == 0 and said.json["equal"] and said.json["records"] == 58
+    assert call("certify", tmp_path / "other", "--json").json["earned"]["model"]["equality"] == "distribution"
+    again = tables.forget(tmp_path / "other" / "unlearned", tmp_path / "y", "--ids", "r5", method=method)
+    assert call(*again).code == 0
+
+
+def test_a_reference_is_of_the_data_that_was_trained_on(tables, call, refused, tmp_path):
+    lines = (tables.root / "classes.csv").read_text().splitlines()
+    (tables.root / "later.csv").write_text("\n".join(x[:-1] + "7" if x.startswith("r9,") else x for x in lines) + "\n")
+    assert call(*tables.train(tmp_path / "trained", recipe="sisa.yaml", data="classes.csv")).code == 0
+    asked = tables.forget(tmp_path / "trained", tmp_path / "x", "--ids", "r3", method="retrain")
+    assert "record 'r9' is not what was trained on" in refused(2, *asked, "--data", tables.root / "later.csv")
 
 
 def test_a_record_that_is_forgotten_is_not_named_by_the_recipe_any_more(tables, call, tmp_path, monkeypatch):

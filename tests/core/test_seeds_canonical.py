@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 
 import pytest
+import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -100,6 +101,19 @@ def test_canonical_bytes_are_json_without_numbers_and_stable(value):
         return any(map(numbers, part)) if isinstance(part, list) else type(part) in (int, float)
 
     assert not numbers(read)
+
+
+@given(json_values)
+def test_canonical_bytes_are_those_of_rfc_8785(value):
+    assert canonical_bytes(value) == rfc8785.dumps(plain(value))
+
+
+def test_every_character_is_escaped_and_sorted_as_rfc_8785_says():
+    characters = [chr(i) for i in (*range(0xD800), *range(0xE000, 0x10000), 0x10000, 0x1F600, 0x10FFFF)]
+    value = [characters, dict.fromkeys(characters[:0xD800]), dict.fromkeys(characters[0xD000:])]
+    assert canonical_bytes(value) == rfc8785.dumps(value)
+    with pytest.raises(ValueError, match="non-UTF-8"):
+        canonical_bytes("\ud83d")
 
 
 @given(st.dictionaries(st.text(max_size=4), st.integers(), max_size=5), st.randoms())

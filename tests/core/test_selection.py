@@ -69,3 +69,15 @@ def test_a_selection_is_frozen_and_refuses_unknown_roles():
         toy_selection().forget = Examples()  # pyright: ignore[reportAttributeAccessIssue]
     with pytest.raises(ValueError, match="unexpected"):
         Selection(some("x", 1), others=some("y", 1))  # pyright: ignore[reportCallIssue]
+
+
+def test_a_repeated_text_may_be_kept_where_that_is_said_and_is_told():
+    twin = Examples([replace(some("x", 1)[0], record_id="other")])
+    with pytest.raises(ScopeError, match=r"other, which repeat forgotten ones.*Name these records too; only an exact"):
+        Selection(some("x", 1), retain=twin + some("y", 1))
+    selection = Selection(some("x", 1), retain=twin + some("y", 1), general=twin, neighbour=twin, repeats=True)
+    assert selection.repeated.ids == ("other",)
+    with pytest.raises(ScopeError, match=r"for example x0\. Put each record in one role"):
+        Selection(some("x", 1), retain=some("x", 1), repeats=True)
+    with pytest.raises(ScopeError, match=r"forget and holdout overlap.*Put each record in one role"):
+        Selection(some("x", 1), holdout=twin, repeats=True)

@@ -7,8 +7,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from expunge.core.canonical import canonical_bytes
-from expunge.core.example import Example, Examples, record_bytes
+from expunge.core.example import Example, Examples, record_bytes, with_role
 from expunge.data.row_store import SHARD
+from expunge.data.rows import FIELDS
 from expunge.testing.store_contract import check_store
 
 text = st.text(min_size=1, max_size=8).filter(str.strip)
@@ -59,9 +60,16 @@ def test_one_changed_letter_changes_the_digest(make, kind):
     assert make(kind, examples).digest() != make(kind, other).digest()
 
 
-@given(example)
+whole = st.builds(
+    Example, **{name: text for name in FIELDS if name != "perturbed_answer"}, perturbed_answer=st.lists(text).map(tuple)
+)
+
+
+@given(st.one_of(example, whole))
 def test_the_fast_bytes_of_a_record_are_the_canonical_ones(example):
     assert record_bytes(example) == canonical_bytes(example)
+    assert record_bytes(example, role="other") == canonical_bytes(replace(example, role="other"))
+    assert with_role(example, "other") == replace(example, role="other")
 
 
 def test_records_that_run_into_one_another_are_told_apart():

@@ -1,6 +1,7 @@
 """A table gives back what it was given, keeps the promises of a store, and says how its columns were made."""
 
 import gzip
+import hashlib
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from expunge.core.errors import StoreError
 from expunge.core.example import records_digest
 from expunge.core.protocols import Store
 from expunge.core.request import Records
+from expunge.data.row_store import SHARD
 from expunge.data.table import Encoding, Table, open_table
 from expunge.scoping.resolve import resolve
 
@@ -41,6 +43,22 @@ def test_it_is_a_store_that_scopes_resolve_against():
     assert selection.forget.ids == ("r1", "r4") and selection.retain.ids == ("r0", "r2", "r3", "r5")
     assert selection.forget[1].subject == "p2" and selection.forget[1].subgroup == "a"
     assert selection.retain.digest() == whole.without(["r1", "r4"]).digest()
+
+
+@pytest.mark.parametrize("labels", [None, "one", "two", "words"])
+def test_an_example_is_its_own_row_s_alone_however_many_are_made_at_a_time(labels):
+    n = SHARD + 3
+    draw = np.random.default_rng(1)
+    y = {"one": draw.integers(0, 9, n), "two": draw.normal(size=(n, 2)), "words": draw.choice(["a", "bc"], n)}.get(
+        labels
+    )
+    whole = Table([f"r{i}" for i in range(n)], draw.normal(size=(n, 2)), y, subjects=[f"p{i}" for i in range(n)])
+    asked = [whole.ids()[i] for i in draw.permutation(n)]
+    told = [f"{e.record_id} {e.answer} {e.subject} {e.question}" for e in whole.get(asked)]
+    at = [int(name[1:]) for name in asked]
+    answers = [",".join(map(str, [] if y is None else np.atleast_1d(y[i]).tolist())) for i in at]
+    rows = [hashlib.sha256(f"r{i}\0".encode() + whole.X[i].astype("<f8").tobytes()).hexdigest() for i in at]
+    assert told == [f"r{i} {answer} p{i} {row}" for i, answer, row in zip(at, answers, rows, strict=True)]
 
 
 def test_equal_rows_of_two_people_are_two_records():

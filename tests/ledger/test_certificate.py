@@ -76,9 +76,22 @@ def test_an_overlay_is_suppressed_whatever_was_measured(toys):
 
 def test_the_replay_of_an_outcome_is_evidence_once(toys):
     replay = toys.replay()
-    certificate = toys.certificate(claim=Exact("bitwise"), replay=replay, evidence=(replay,))
+    audit = {"independent run": "run again by a stranger"}
+    certificate = toys.certificate(claim=Exact("bitwise"), replay=replay, evidence=(replay,), audit=audit)
     assert certificate.target.evidence == (replay,)
     assert certificate.earned == Exact("bitwise")
+
+
+def test_nobody_vouches_for_a_run_of_his_own(toys):
+    replay = toys.replay()
+    said = {"independent run": "run again by a stranger", "committed": "all of it", "level": 1.25}
+    for evidence in ((), (replay,)):
+        certificate = toys.certificate(claim=Exact("bitwise"), replay=replay, evidence=evidence, notes=said)
+        assert certificate.earned == Exact("distribution"), "what an outcome says of itself is no independent run"
+        assert dict(certificate.notes) == {"level": "1.25"}
+    # One that differs only lowers, so that it counts whoever says it.
+    other = toys.replay(equals=replay.before, distance=0.5)
+    assert isinstance(toys.certificate(claim=Exact("bitwise"), replay=other, evidence=()).earned, Unproven)
 
 
 def test_the_policy_is_pinned_by_its_digest(toys):

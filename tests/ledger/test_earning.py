@@ -154,6 +154,12 @@ def test_exact_needs_a_replay_of_this_change_that_nothing_refutes(changes, bitwi
         assert type(earned) is Unproven if expected is Unproven else earned == expected
 
 
+def test_what_did_not_change_forgot_nothing_exactly():
+    same = Replay(before=A, after=A, data=C, equals=A)
+    assert isinstance(earn(Exact("bitwise"), evidence=(same,), before=A, after=A), Unproven)
+    assert isinstance(earn(Exact("distribution"), evidence=(replace(same, equals=""),), before=A, after=A), Unproven)
+
+
 def test_one_failed_replay_refutes_a_good_one():
     other = Replay(before=A, after=B, data=C, equals=C, distance=0.5)
     assert isinstance(earn(Exact("bitwise"), evidence=(SAME, other), before=A, after=B), Unproven)

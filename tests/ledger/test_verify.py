@@ -252,6 +252,22 @@ def test_a_raised_guarantee_is_found_though_a_trusted_key_signed_it(run):
     assert found.certificate.earned != Exact("bitwise")
 
 
+def test_a_digest_of_another_run_needs_a_note_of_who_ran_it(toys, tmp_path):
+    words, problem = "run again by a stranger", "evidence: a digest of another run, and no note of who ran it"
+    certificate = toys.certificate(
+        claim=Exact("bitwise"), replay=toys.replay(), policy=None, audit={"independent run": words}
+    )
+    run = toys.run(tmp_path / "run", certificate)
+    assert verify(run.path, home=run.home).ok
+
+    def drop(payload):
+        notes = payload["predicate"]["notes"]
+        payload["predicate"]["notes"] = [note for note in notes if "independent run" not in note]
+
+    found = verify(signed_again(run, drop), home=run.home)
+    assert found.signature_valid and not found.ok and any(problem in line for line in found.lines())
+
+
 def test_a_raised_claim_earns_nothing_more(run):
     def raise_both(payload):
         for field in ("claimed", "earned"):

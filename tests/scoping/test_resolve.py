@@ -62,7 +62,7 @@ def test_other_scopes_are_refused_with_what_to_do(scope):
 def test_a_retained_copy_of_a_forgotten_record_is_refused():
     corpus = list(toy_corpus())
     twin = Example("copy", corpus[0].question, corpus[0].answer, role="retain")
-    with pytest.raises(ScopeError, match=r"forget and retain overlap in 1 record.*copy.*Put each record in one role"):
+    with pytest.raises(ScopeError, match=r"forget and retain overlap in 1 record.*copy.*Name these records too"):
         resolve(Records(corpus[0].record_id), MemoryStore([*corpus, twin]))
 
 

@@ -1,16 +1,20 @@
 """The benchmark of exact deletion prints its ratios, and times no deletion that is not one."""
 
 import json
+from xml.etree import ElementTree
 
 import pytest
-from benchmarks import exact, exact_forest
+from benchmarks import exact, exact_forest, exact_page
 
 from expunge.targets.learners.dare_forest import DareForest
 
 
 def test_it_prints_the_ratios_that_have_goals(capsys):
-    assert exact.main(["--quick", "--json"]) == 0
-    ratios = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert exact.main(["--quick", "--growth", "--json"]) == 0
+    *lines, last = capsys.readouterr().out.splitlines()
+    ratios = json.loads(last)
+    assert any(line.startswith("ours, plain") and "[" in line for line in lines)
+    ElementTree.fromstring(str(exact_page.forest_chart(ratios["growth"]["forest"])))
     assert set(exact.FLOOR) == {"ridge_1", "ridge_100", "ridge_1000", "forest"} <= set(ratios)
     assert all(ratios[name] > 0 for name in exact.FLOOR)
 

@@ -52,6 +52,22 @@ def test_the_target_says_what_it_is_and_grants_its_weights():
     assert target.exactness == "bitwise" and fitted("ridge", exactness="1e-12").exactness == "1e-12"
 
 
+def test_the_provenance_of_a_coreset_names_what_is_inside_and_which_rows_were_chosen(tmp_path):
+    target = fitted("coreset")
+    *names, chosen = target.provenance.sums
+    assert names == ["coreset", "nearest_centroid"] and chosen.startswith("used sha256:")
+    target.save(tmp_path / "model")
+    assert load_learner(tmp_path / "model").provenance == target.provenance
+    estimator = target.estimator
+    for other in (Learner(estimator, "beef"), target.unlearn([estimator.chosen_[0]])):
+        assert other.provenance.sums[:2] == target.provenance.sums[:2] and other.provenance != target.provenance
+    unused = make("coreset", SETTINGS["coreset"] | {"weighted": False})
+    X = np.array([[0.0], [1.0], [2.0], [9.0]])
+    whole = Learner(unused.fit(X, list("aaab"), ids=list("wxyz")))
+    less = whole.unlearn([next(name for name in "wxy" if name not in unused.chosen_)])
+    assert "not touched" in less.estimator.last_deletion_ and less.provenance == whole.provenance
+
+
 def test_the_digest_covers_salt_kind_state_and_ids():
     target = fitted("nearest_centroid")
     others = [Learner(target.estimator), Learner(target.estimator, "beef"), target.unlearn(["row-1"]), fitted("lda")]

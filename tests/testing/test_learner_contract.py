@@ -52,7 +52,8 @@ class IgnoresUnknownIds(NearestCentroid):
 
 class DependsOnArrival(NearestCentroid):
     def _statistics(self):
-        return super()._statistics() | {"first": next(iter(self._rows))}
+        part = self._rows.parts[0]
+        return super()._statistics() | {"first": part.block.ids[int(part.live.argmax())]}
 
 
 class RemembersTheCount(NearestCentroid):

@@ -34,8 +34,9 @@ def replay(
     """Train again from scratch without the forgotten records, in a fresh process, and compare digests.
 
     The process has an empty cache and another working folder, and is given what the run recorded. Exits 1 where the
-    digests differ by more than the claim allows. Where they do not, a note is signed beside the certificate, and
-    expunge certify then states that an independent run gave the same.
+    digests differ by more than the claim allows, or the recipe is not the one that was committed to. Else a note is
+    signed beside the certificate, unless the log does not show what was committed to; expunge certify then states that
+    an independent run gave the same.
 
     Example: expunge audit replay runs/mine/certificates/model.certificate.json
     """

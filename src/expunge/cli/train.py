@@ -45,8 +45,8 @@ def train(
     Example: expunge train --recipe ridge --data table.csv --label y --id name --out runs/trained
     """
     from expunge.workflow.recipe_file import read_recipe, told
-    from expunge.workflow.train import check_place, warn_of
     from expunge.workflow.train import train as run
+    from expunge.workflow.train import would_train
     from expunge.workflow.training_record import Source
 
     find_own_modules()
@@ -55,8 +55,7 @@ def train(
     source = Source(str(present(data, "data")), label=label, id=id, part=part, subject=subject)
     pool = pool_of(workers, ray)
     if dry_run:
-        check_place(out)
-        records = warn_of(source)
+        records = would_train(chosen, source, out, seed=seed)
         facts = {"recipe": stated, "digest": chosen.digest(), "records": records, "out": str(out), "written": False}
         tell(as_json, f"would train {stated['recipe']} on {records} records and write to {out}", facts)
         return

@@ -81,7 +81,7 @@ def unlearn(
 
     What the claim will be judged by is fixed here and stands in the log: --policy, or what the method names.
 
-    A model of expunge train forgets exactly: --method statistics, sisa or replay, and --ids, or a file of ids.
+    A model of expunge train forgets exactly: --ids, and --method statistics, sisa or replay; retrain for a reference.
 
     Example: expunge unlearn --model m --forget f.jsonl --retain r.jsonl --method npo --out runs/mine
     """

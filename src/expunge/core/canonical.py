@@ -6,6 +6,7 @@ import dataclasses
 import enum
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any, cast
 
@@ -36,6 +37,8 @@ def plain(value: Any) -> Any:
 
     A dataclass becomes an object with its type's bare name under ``type``.
     """
+    if type(value) is str:
+        return value
     if hasattr(value, "canonical"):
         return plain(value.canonical())
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -48,7 +51,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in cast("dict[Any, Any]", value).items()}
     if isinstance(value, (list, tuple)):
-        return [plain(item) for item in cast("list[Any]", value)]
+        items = cast("list[Any]", value)
+        return list(items) if set(map(type, items)) == {str} else [plain(item) for item in items]
     if isinstance(value, (set, frozenset)):
         return sorted(plain(item) for item in cast("set[Any]", value))
     if isinstance(value, Path):
@@ -74,13 +78,22 @@ def without_defaults(value: Any, *names: str) -> dict[str, Any]:
     return {"type": type(value).__name__, **stated}
 
 
+_encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
+_LATE = re.compile("[\ud800-\U0010ffff]")
+"""Characters that UTF-16 sorts otherwise than Unicode does, and halves of pairs, which are none."""
+
+
 def canonical_bytes(value: Any) -> bytes:
     """RFC 8785 bytes of ``plain(value)``.
+
+    Without numbers Python's own encoder, many times faster, writes the same but for the order of some keys.
 
     >>> canonical_bytes({"b": 1.5, "a": (True, None)})
     b'{"a":[true,null],"b":"1.5"}'
     """
-    return rfc8785.dumps(plain(value))
+    held = plain(value)
+    text = _encode(held)
+    return text.encode() if text.isascii() or not _LATE.search(text) else rfc8785.dumps(held)
 
 
 def digest(value: Any) -> str:

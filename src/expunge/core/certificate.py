@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from expunge.core.canonical import canonical_bytes, digest, digest_bytes, plain
 from expunge.core.earning import earn, is_digest, not_claimed, phrase
 from expunge.core.errors import ClaimError
-from expunge.core.evidence import Evidence, Measurement, Proof, Receipt
+from expunge.core.evidence import Evidence, Measurement, Proof, Receipt, Replay
 from expunge.core.guarantee import Guarantee
 from expunge.core.outcome import Outcome, Overlay
 from expunge.core.policy import Assessment, Policy, Verdict, judge
@@ -17,6 +19,9 @@ from expunge.core.request import Request
 from expunge.core.wishes import AS_RETRAINED, meaning
 
 UNREAD = "; whether it is met was not measured"
+INDEPENDENT, COMMITTED = "independent run", "committed"
+"""Notes of an audit: who ran it again, and what the log was told of it before the training."""
+NO_AUDIT: Mapping[str, str] = MappingProxyType({})
 
 
 @record
@@ -265,6 +270,13 @@ def _sentences(artefacts: Iterable[Artefact]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(sentence for artefact in artefacts for sentence in not_claimed(artefact.earned)))
 
 
+def _own_word(item: Evidence, audit: Mapping[str, str]) -> Evidence:
+    """Evidence in which a result does not say of itself that another run gave the same."""
+    if isinstance(item, Replay) and item.equals == item.after and INDEPENDENT not in audit:
+        return replace(item, equals="", distance=0.0)
+    return item
+
+
 def issue(
     request: Request,
     result: Outcome[Any] | Overlay[Any],
@@ -273,6 +285,7 @@ def issue(
     policy: Policy | None = None,
     assessment: Assessment | None = None,
     residue: Sequence[Residue] = (),
+    audit: Mapping[str, str] = NO_AUDIT,
     name: str = "model",
     issued: str = "",
 ) -> Certificate:
@@ -285,6 +298,8 @@ def issue(
         policy: pinned before the run.
         assessment: what the policy reads.
         residue: where the data still lives.
+        audit: notes of whoever ran it again. Only with ``independent run`` among them does it count that a replay
+            states an equal digest, wherever that statement comes from.
         name: of the artefact.
         issued: ISO 8601 time, empty for none, so that equal runs give equal bytes.
 
@@ -302,10 +317,11 @@ def issue(
         )
     overlay = isinstance(result, Overlay)
     own = () if isinstance(result, Overlay) else (*((result.replay,) if result.replay else ()), *result.receipts)
-    gathered = (*evidence, *(item for item in own if item not in evidence))
+    gathered = tuple(_own_word(e, audit) for e in (*evidence, *(item for item in own if item not in evidence)))
     after = result.target.digest()
     artefact = Artefact(name, result.before, after, result.claim, overlay, gathered, policy, assessment)
-    notes = sorted((name, _text(value)) for name, value in {**result.notes, **_cost(result)}.items())
+    said = {name: value for name, value in result.notes.items() if name not in (INDEPENDENT, COMMITTED)}
+    notes = sorted((name, _text(value)) for name, value in {**said, **_cost(result), **audit}.items())
     unread = (f"That the wish {request.wish} is met: that was not measured.",)
     return Certificate(
         request=PublicRequest.of(request),

@@ -59,6 +59,8 @@ def _empirical(claim: Empirical, verdict: Verdict | None) -> Guarantee:
 
 
 def _exact(claim: Exact, replays: Sequence[Replay], before: str, after: str) -> Guarantee:
+    if before == after:
+        return Unproven("the artefact is the same before and after")
     about = [r for r in replays if r.after == after and r.before == before and is_digest(after)]
     if not about:
         return Unproven("no replay of this computation")
@@ -112,7 +114,8 @@ def earn(
     * ``Exact`` needs a ``Replay`` of this very change that says what data it was run on. Equality in distribution is a
       property of the algorithm that was run, so that record earns it; two draws from a distribution could not show it.
       Bit for bit needs an independent run with the same digest; without one the claim is lowered to distribution. An
-      independent run that differs by more than rounding refutes both. A verdict of attacks does not enter.
+      independent run that differs by more than rounding refutes both, and so does an artefact that did not change. A
+      verdict of attacks does not enter.
     * ``Certified`` needs a ``Proof`` that names its accountant and assumptions.
     * ``Purged`` needs a ``Receipt`` of the same store and change that ended ``CLEAN`` and whose scan saw every erased
       record before, and none that did not.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
+from json.encoder import encode_basestring as quoted
 from typing import Any, Literal, overload
+
+from pydantic import TypeAdapter
 
 from expunge.core.canonical import digest_bytes, without_defaults
 from expunge.core.record import record
@@ -55,6 +58,28 @@ class Example:
         return without_defaults(self, "subgroup")
 
 
+def with_role(example: Example, role: str) -> Example:
+    """The same record with a role; itself where it has that one."""
+    if example.role == role:
+        return example
+    told: dict[str, Any] = {**vars(example), "role": role}
+    return Example(**told)
+
+
+@functools.cache
+def _many() -> TypeAdapter[list[Example]]:
+    return TypeAdapter(list[Example])
+
+
+def examples_of(rows: Iterable[Mapping[str, Any]]) -> list[Example]:
+    """An example of the fields in each row, checked as one by itself is, in half of the time.
+
+    >>> examples_of([{"record_id": "r1", "question": "Where?", "answer": "Here."}])[0].answer
+    'Here.'
+    """
+    return _many().validate_python(list(rows))
+
+
 class Examples(Sequence[Example]):
     """An ordered, immutable collection of examples with a digest that does not depend on their order.
 
@@ -101,19 +126,27 @@ class Examples(Sequence[Example]):
         return records_digest(self.items)
 
 
-_encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
+def record_bytes(example: Example, *, role: str | None = None) -> bytes:
+    """``canonical_bytes`` of an example, many times faster: it holds texts only, and its fields are known.
 
-
-def record_bytes(example: Example) -> bytes:
-    """``canonical_bytes`` of an example, in an eighth of the time: it holds texts only, which both write alike.
+    Args:
+        example: any.
+        role: written in the place of its own; None for its own.
 
     >>> record_bytes(Example("r1", "Where?", "Here."))[:45]
     b'{"alternative_answer":"","answer":"Here.","pa'
     """
-    body = {**vars(example), "type": "Example"}
-    if not example.subgroup:
-        del body["subgroup"]
-    return _encode(body).encode()
+    e, wrong = example, ",".join(map(quoted, example.perturbed_answer))
+    own = e.role if role is None else role
+    subgroup = f'"subgroup":{quoted(e.subgroup)},' if e.subgroup else ""
+    return (
+        f'{{"alternative_answer":{quoted(e.alternative_answer)},"answer":{quoted(e.answer)},'
+        f'"paraphrased_answer":{quoted(e.paraphrased_answer)},'
+        f'"paraphrased_question":{quoted(e.paraphrased_question)},"perturbed_answer":[{wrong}],'
+        f'"question":{quoted(e.question)},"record_id":{quoted(e.record_id)},"relation":{quoted(e.relation)},'
+        f'"role":{quoted(own)},{subgroup}"subject":{quoted(e.subject)},"subset":{quoted(e.subset)},'
+        '"type":"Example"}'
+    ).encode()
 
 
 def records_digest(examples: Iterable[Example]) -> str:

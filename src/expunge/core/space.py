@@ -19,8 +19,10 @@ R = TypeVar("R")
 Space = Sequence[tuple[str, float, float]]
 Settings = tuple[tuple[str, Any], ...]
 RETAIN_WEIGHT = "retain_weight"
-IDENTITY = frozenset({"loss", "name", "version", "source", "tuned", "controls", "auxiliaries", "recipe", "method"})
-"""Fields that say what a method is, not how it is set."""
+IDENTITY = frozenset(
+    {"loss", "name", "version", "source", "tuned", "controls", "auxiliaries", "recipe", "method", "pool"}
+)
+"""Fields that say what a method is or where it runs, not how it is set."""
 
 
 def settings_of(recipe: Any) -> dict[str, Any]:

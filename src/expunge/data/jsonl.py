@@ -84,7 +84,8 @@ def read_array(path: Path) -> list[Any] | None:
 
 def dump_examples(examples: Iterable[Example]) -> bytes:
     """JSON Lines bytes, one example a line, empty fields left out."""
-    return "".join(json.dumps(to_row(e), ensure_ascii=False) + "\n" for e in examples).encode()
+    encode = json.JSONEncoder(ensure_ascii=False).encode
+    return "".join(encode(to_row(e)) + "\n" for e in examples).encode()
 
 
 class JsonlStore(RowStore):

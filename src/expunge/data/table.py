@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from expunge.core.errors import StoreError
 from expunge.core.evidence import Receipt
-from expunge.core.example import Example, Examples, records_digest
+from expunge.core.example import Example, Examples, examples_of, records_digest
 from expunge.core.record import record
-from expunge.data.row_store import Shards
+from expunge.data.row_store import SHARD, Shards
 from expunge.data.rows import named_after, require_known
 from expunge.data.table_files import Columns, read_columns
 
@@ -131,20 +131,24 @@ class Table:
 
     def examples(self, start: int = 0) -> Iterator[Example]:
         """Each row from a position on as an example: its question is the SHA-256 of its id and numbers."""
-        return (self._example(at) for at in range(start, len(self)))
+        return self._examples(range(start, len(self)))
 
-    def _example(self, at: int) -> Example:
-        # The id is in the hash, since two people may have equal rows and are two records all the same.
-        row = np.ascontiguousarray(self.X[at], dtype="<f8") + 0.0
-        told = hashlib.sha256(self._ids[at].encode() + b"\x00" + row.tobytes()).hexdigest()
-        label = [] if self.y is None else np.atleast_1d(self.y[at]).tolist()
-        return Example(
-            record_id=self._ids[at],
-            question=told,
-            answer=",".join(map(str, label)),
-            subject=self.subjects[at] if self.subjects else "",
-            subgroup=self.groups[at] if self.groups else "",
-        )
+    def _examples(self, places: Sequence[int]) -> Iterator[Example]:
+        """Rows as examples, ``SHARD`` of them made at a time."""
+        for begin in range(0, len(places), SHARD):
+            some = places[begin : begin + SHARD]
+            at, ids = np.asarray(some, np.intp), [self._ids[i] for i in some]
+            labels = [[]] * len(some) if self.y is None else self.y[at].reshape(len(some), -1).tolist()
+            yield from examples_of(
+                {
+                    "record_id": name,
+                    "question": told,
+                    "answer": ",".join(map(str, label)),
+                    "subject": self.subjects[i] if self.subjects else "",
+                    "subgroup": self.groups[i] if self.groups else "",
+                }
+                for i, name, told, label in zip(some, ids, row_hashes(ids, self.X[at]), labels, strict=True)
+            )
 
     def get(self, ids: Iterable[str]) -> Examples:
         """The rows with these ids as examples, in the order asked.
@@ -152,7 +156,7 @@ class Table:
         Raises:
             StoreError: an id is not in the table.
         """
-        return Examples(self._example(at) for at in self._places(ids))
+        return Examples(self._examples(self._places(ids)))
 
     def all(self) -> Examples:
         """Every row as an example."""
@@ -176,6 +180,21 @@ class Table:
         left = self.without(dict.fromkeys(ids))
         self.__dict__.update(vars(left))
         return Receipt(store="memory", status="BLIND")
+
+
+def row_hashes(ids: Sequence[str], X: NDArray[Any]) -> list[str]:
+    """SHA-256 of each row's id and numbers, which stands for the row as the question of its example.
+
+    Args:
+        ids: n names.
+        X: (n, d) finite numbers.
+    """
+    # The id is in the hash, since two people may have equal rows and are two records all the same.
+    raw, size = (np.ascontiguousarray(X, dtype="<f8") + 0.0).tobytes(), 8 * X.shape[1]
+    return [
+        hashlib.sha256(b"%b\x00%b" % (name.encode(), raw[at * size : (at + 1) * size])).hexdigest()
+        for at, name in enumerate(ids)
+    ]
 
 
 def _numbers(values: NDArray[Any], what: str) -> NDArray[Any]:

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from expunge.core import certificate as nouns
 from expunge.core import evidence, guarantee, policy
 from expunge.core.canonical import canonical_bytes, plain
-from expunge.core.certificate import Artefact, Certificate
+from expunge.core.certificate import INDEPENDENT, Artefact, Certificate
 from expunge.core.earning import is_digest, phrase
 from expunge.core.errors import ExpungeError, LedgerError
 from expunge.ledger.envelope import bytes_of, fields_of, malformed, parse_canonical
@@ -125,6 +125,12 @@ def read(payload: bytes) -> Statement:
     problems = [
         p for artefact, said in zip(certificate.artefacts, stated, strict=True) for p in _problems(artefact, said)
     ]
+    if INDEPENDENT not in dict(certificate.notes):
+        problems += [
+            f"predicate artefact {artefact.name!r} evidence: a digest of another run, and no note of who ran it"
+            for artefact in certificate.artefacts
+            if artefact.earned == guarantee.Exact("bitwise")
+        ]
     targets = {name: value for name, value in subjects.items() if name.startswith(TARGET)}
     if targets != {TARGET + a.name: a.after for a in certificate.artefacts}:
         problems.append("subject: the digests of the targets are not those of predicate artefacts")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from expunge.core.canonical import digest_file
-from expunge.core.certificate import Certificate, printable
+from expunge.core.certificate import INDEPENDENT, Certificate, printable
 from expunge.core.earning import phrase
 from expunge.core.errors import LedgerError, StoreError
 from expunge.ledger import envelope, statement
@@ -97,7 +97,7 @@ class Verification:
         for artefact in self.certificate.artefacts if self.certificate else ():
             lines.append(printable(f"{artefact.name}: {phrase(artefact.earned)}"))
         notes = self.certificate.notes if self.certificate else ()
-        lines += [printable(f"independent run: {text}") for name, text in notes if name == "independent run"]
+        lines += [printable(f"{INDEPENDENT}: {text}") for name, text in notes if name == INDEPENDENT]
         if self.receipt is not None:
             lines.append(printable(str(self.receipt)))
         elif not any(problem.startswith(RECEIPT) for problem in self.problems):

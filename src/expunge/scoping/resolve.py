@@ -52,6 +52,7 @@ def resolve(
     never_learned: Collection[str] = NEVER_LEARNED,
     sample: Mapping[str, int] | None = None,
     seed: int = 0,
+    repeats: bool = False,
 ) -> Selection:
     """Forget what the scope names, retain the rest of what was learned. Reads the store once, a shard at a time.
 
@@ -63,6 +64,7 @@ def resolve(
         never_learned: roles that the target never saw.
         sample: role -> most records of it to hold, drawn by their ids; roles that are not named are held whole.
         seed: of the draw.
+        repeats: whether what repeats a forgotten record under another id may be kept; for exact methods.
 
     Returns:
         A selection in which no record is in two roles. A record that repeats a forgotten one is found whether or not
@@ -96,4 +98,4 @@ def resolve(
     found = {role: Examples(examples) for role, examples in whole.items()}
     found |= {role: part.drawn() for role, part in drawn.items()}
     sampled = {role: part.seen for role, part in drawn.items() if part.seen > len(found[role])}
-    return Selection(forget=forget, **found, sampled=sampled)
+    return Selection(forget=forget, **found, sampled=sampled, repeats=repeats)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -72,6 +72,15 @@ def instead_of(estimator: Any) -> str:
     return f"Use one of expunge.targets.learners: {', '.join(learners.names())}"
 
 
+def _kept_by(estimator: Any, salt: str) -> Iterator[str]:
+    yield name_of(estimator)
+    for part in getattr(estimator, "named_steps", {}).values():
+        yield from _kept_by(part, salt)
+    if hasattr(estimator, "used_"):
+        yield from _kept_by(estimator.learner, salt)
+        yield f"used {digest([salt, estimator.used_])}"
+
+
 def _made(value: Any) -> Any:
     if isinstance(value, Mapping) and set(value) <= {"learner", "settings"} and "learner" in value:
         return make(value["learner"], value.get("settings", {}))
@@ -103,9 +112,9 @@ class Learner:
 
     @property
     def provenance(self) -> Provenance:
-        """Whose statistics it keeps: the learner's name, of a pipeline those of its parts too."""
-        parts = getattr(self.estimator, "named_steps", {}).values()
-        return Statistics(tuple(name_of(one) for one in (self.estimator, *parts)))
+        """Whose statistics it keeps: names of the learner and of those inside it; of a coreset, a salted digest of
+        the rows that selection gave to its learner: no other was used."""
+        return Statistics(tuple(_kept_by(self.estimator, self.salt)))
 
     def unlearn(self, ids: Iterable[str]) -> Learner:
         """A learner without these records; this one stays valid.
@@ -117,7 +126,9 @@ class Learner:
 
     def digest(self) -> str:
         """Salted digest over its class, its state and its ids."""
-        return digest([self.salt, name_of(self.estimator), self.estimator.digest(), sorted(self.ids)])
+        ids = getattr(self.estimator, "sorted_ids_", None)
+        held = sorted(self.ids) if ids is None else ids
+        return digest([self.salt, name_of(self.estimator), self.estimator.digest(), held])
 
     def oracle(self, access: Access) -> Oracle:
         """A handle that grants the weights."""

@@ -26,7 +26,14 @@ from expunge.data.collate import OnLong, Template
 from expunge.targets.causal_lm import CausalLM
 from expunge.targets.mixture import Mixture, prompt_means
 from expunge.targets.model_facts import ModelFacts
-from expunge.targets.shard_manifest import MODEL, ShardManifest, checkpoint_folder, rows_folder, shard_folder
+from expunge.targets.shard_manifest import (
+    MODEL,
+    ShardManifest,
+    checkpoint_folder,
+    require_placed,
+    rows_folder,
+    shard_folder,
+)
 from expunge.targets.sharded import Sharded
 
 LOADER = "lm_parts"
@@ -197,11 +204,13 @@ class PartsLM:
             ids: records that are to go.
 
         Raises:
+            StoreError: a record is in no slice.
             TargetError: this model is a mixture.
         """
         if self.inference != "merge":
             raise TargetError("only merged parts can answer at once", why="a mixture is made of whole parts")
         gone, models, kept = set(ids), [], {}
+        require_placed(self.manifests, sorted(gone))
         for start in range(0, len(self.manifests), self.orders):
             orders = self.manifests[start : start + self.orders]
             depths = [_intact(manifest, gone) for manifest in orders]

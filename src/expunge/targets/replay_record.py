@@ -65,8 +65,8 @@ def commitments(examples: Iterable[Example], salt: str) -> dict[str, str]:
         salt: hex.
     """
     key = bytes.fromhex(salt)
-    bare = (replace(e, role="") for e in sorted(examples, key=lambda e: e.record_id))
-    return {e.record_id: digest_bytes(key + record_bytes(e)) for e in bare}
+    given = sorted(examples, key=lambda e: e.record_id)
+    return {e.record_id: digest_bytes(key + record_bytes(e, role="")) for e in given}
 
 
 def _lines(order: Order, salt: str) -> list[dict[str, Any]]:

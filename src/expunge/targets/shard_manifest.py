@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from pathlib import Path
 
@@ -111,3 +111,23 @@ def assignment(manifests: Iterable[ShardManifest]) -> dict[str, tuple[int, int]]
     {'a': (3, 0), 'b': (3, 1)}
     """
     return {name: (m.shard, r) for m in manifests for r, part in enumerate(m.slices) for name in part}
+
+
+def require_placed(manifests: Iterable[ShardManifest], ids: Sequence[str]) -> None:
+    """Raise unless every record is in a slice.
+
+    Args:
+        manifests: of all shards.
+        ids: of the records.
+
+    Raises:
+        StoreError: one is in none, as one that was deleted before.
+    """
+    places = assignment(manifests)
+    unknown = [name for name in ids if name not in places]
+    if unknown:
+        raise StoreError(
+            f"record {unknown[0]!r} is not in this model",
+            why=f"{len(unknown)} of {len(ids)} records are in no slice: never learned, or deleted before",
+            next="Leave them out; nothing was changed",
+        )

@@ -57,7 +57,7 @@ class Explained:
         shares: (K) of each class after the vote.
         margin: share of the answer above the next class; 0 for a tie, which the lowest class wins.
         parts: what each part said.
-        silent: shards without a record left, which say nothing.
+        silent: shards that say nothing: without a record left, or with too few for their trainer.
     """
 
     answer: Any
@@ -122,18 +122,27 @@ class Sharded:
             self._models[shard] = self.trainer.load(self.model_folder(shard))
         return self._models[shard]
 
+    def why_silent(self, shard: int) -> str:
+        """Why a part with records does not vote, as where they are too few to train it; empty where it does."""
+        told = getattr(self.trainer, "silent", None)
+        return told(self.model(shard)) if told else ""
+
     def outputs(self, inputs: Any) -> tuple[np.ndarray, np.ndarray, list[int]]:
-        """What the parts say: outputs (S, n, K), weights (S) and their shards; those without a record are left out.
+        """What the parts say: outputs (S, n, K), weights (S) and their shards; the silent ones are left out.
 
         Args:
             inputs: X (n, d), or examples.
 
         Raises:
-            TargetError: no part has a record left.
+            TargetError: no part has a record left, or all are silent.
         """
-        live = [manifest for manifest in self.manifests if manifest.ids]
-        if not live:
+        held = [manifest for manifest in self.manifests if manifest.ids]
+        if not held:
             raise TargetError("this model holds no record any more", why="all were deleted", next="Train it again")
+        live = [manifest for manifest in held if not self.why_silent(manifest.shard)]
+        if not live:
+            why = f"of part {held[0].shard}: {self.why_silent(held[0].shard)}"
+            raise TargetError("no part of this model can answer", why=why, next="Train it on more rows")
         said = np.stack([self.trainer.outputs(self.model(manifest.shard), inputs) for manifest in live])
         even = self.card["vote"] != "weighted"
         weights = np.array([1.0 if even else len(manifest.ids) for manifest in live])
@@ -150,7 +159,7 @@ class Sharded:
             inputs: X (n, d), or examples.
 
         Raises:
-            TargetError: no part has a record left, or the parts predict numbers.
+            TargetError: no part has a record left, all are silent, or the parts predict numbers.
         """
         if not self._classes:
             raise TargetError("parts that predict numbers have no probabilities", next="Use predict")
@@ -167,7 +176,7 @@ class Sharded:
             inputs: X (n, d), or examples.
 
         Raises:
-            TargetError: no part has a record left.
+            TargetError: no part has a record left, or all are silent.
         """
         said, weights, _ = self.outputs(inputs)
         return self._named(self._voted(said, weights))
@@ -184,12 +193,12 @@ class Sharded:
             inputs: X (n, d), or examples.
 
         Raises:
-            TargetError: no part has a record left.
+            TargetError: no part has a record left, or all are silent.
         """
         said, weights, shards = self.outputs(inputs)
         together, voices = self._voted(said, weights), weights / weights.sum()
         answers, single = self._named(together), [self._named(part) for part in said]
-        silent = tuple(manifest.shard for manifest in self.manifests if not manifest.ids)
+        silent = tuple(manifest.shard for manifest in self.manifests if manifest.shard not in shards)
         found: list[Explained] = []
         for row, answer in enumerate(answers):
             parts = tuple(

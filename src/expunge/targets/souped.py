@@ -1,4 +1,4 @@
-"""Weights of several fine-tunes of one base, averaged. Source: Wortsman et al. 2022 (2203.05482); Li et al. 2022 (2208.03306).
+"""Weights of fine-tunes of one base, averaged. Source: Wortsman et al. 2022 (2203.05482); Li et al. 2022 (2208.03306).
 
 W = (1/S) sum_k W_k        summed in float64 in the order given, rounded once
 """

@@ -28,6 +28,9 @@ from expunge.execution.map import map as apply
 from expunge.execution.pool import Pool
 from expunge.ledger.certify import FOLDER as CERTIFICATES
 from expunge.ledger.verify import verify
+from expunge.methods.exact._kept import salted
+from expunge.targets.based import require_base
+from expunge.targets.replay_record import ReplayRecord
 from expunge.workflow.asked import require_unpurged
 from expunge.workflow.recipe_file import recipe_of
 from expunge.workflow.replay_note import Note, note_path, write_note
@@ -39,6 +42,9 @@ from expunge.workflow.training_log import Committed, committed
 from expunge.workflow.training_record import RECORD, Source, Trained, environment, in_role, only
 
 CACHES = ("EXPUNGE_HOME", "HF_HOME", "TORCH_HOME", "XDG_CACHE_HOME")
+WITHIN = ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_DATASETS_CACHE", "HF_ASSETS_CACHE", "TRANSFORMERS_CACHE")
+"""Of these whichever is set: it would stand above the folders that ``CACHES`` name."""
+OWN_PLACES = "which part a record is in is the result's own choice: its recipe does not say it"
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,7 @@ class Replayed:
         differing: what of versions, threads and machine is not as it was, in words.
         same_code: whether this very code made the result.
         committed: whether the log was told of data, recipe and seed before the training.
+        own_places: whether the recipe left it to the result in which part a record is.
         note: where the signed note is; None where there is none.
     """
 
@@ -69,6 +76,7 @@ class Replayed:
     differing: tuple[str, ...]
     same_code: bool
     committed: Committed
+    own_places: bool = False
     note: Path | None = None
 
     @property
@@ -79,17 +87,21 @@ class Replayed:
     @property
     def holds(self) -> bool:
         """Whether it bears out the claim; one that is not bit for bit allows for rounding."""
-        return self.equal or (self.claim != "bitwise" and 0 < self.replay.distance <= ROUNDING)
+        near = self.claim != "bitwise" and 0 < self.replay.distance <= ROUNDING
+        return (self.equal or near) and not self.committed.refuted
 
     def line(self) -> str:
         """One line for people."""
         told = f"{self.records} records, without the {self.forgotten} forgotten, in {self.seconds:.1f} s"
         other = f"; {'; '.join(self.differing)}" if self.differing else ""
+        if self.committed.refuted and self.equal:
+            return f"NOT WHAT WAS COMMITTED TO: {self.committed.why}; a run on {told} gave {self.replay.equals}{other}"
         if self.equal:
             return f"equal: a run from scratch on {told} gave {self.replay.equals}; {self._known}{other}"
         apart = f", largest difference {self.replay.distance:.2g}" if self.replay.distance else ""
         if self.holds:
-            return f"equal up to rounding: a run from scratch on {told} gave {self.replay.equals}{apart}{other}"
+            near = f"equal up to rounding: a run from scratch on {told} gave {self.replay.equals}{apart}"
+            return f"{near}; {self._known}{other}"
         why = other or ("" if self.same_code else "; the code differs")
         if self.claim != "bitwise" and not why:
             why = "; only equality in distribution is claimed"
@@ -98,9 +110,8 @@ class Replayed:
     @property
     def _known(self) -> str:
         if not self.committed.known:
-            return f"not shown by the log: {self.committed.why}"
-        if self.committed.why:
-            return f"the log was told of all data and the seed before the training; {self.committed.why}"
+            signed = "; so no note is signed" if self.committed.known is False else ""
+            return f"not shown by the log: {self.committed.why}{signed}"
         return "the log was told of all data, the recipe and the seed before the training"
 
 
@@ -136,6 +147,7 @@ def prepare_replay(path: Path, data: Source | None = None) -> tuple[Path, Traine
     Raises:
         ConfigError: the result claims no exact replay, or nothing says how it was trained.
         StoreError: the folder holds no result.
+        TargetError: the base that the training started from is gone, or the model on file changed.
         LedgerError: the certificate does not hold.
     """
     require_extra("expunge audit replay")
@@ -161,10 +173,15 @@ def prepare_replay(path: Path, data: Source | None = None) -> tuple[Path, Traine
         raise ConfigError("nothing says where the data is", why="it came from memory", next="Give it with --data")
     if trained.result != card["after"]:
         raise EvidenceError(f"{run / MODEL / RECORD} is of another result", why="its digest differs")
+    # What is on file is what anybody would use, whatever cards and records say of it.
+    if Saved(run / MODEL).target.digest() != card["after"]:
+        raise EvidenceError(f"the model in {run / MODEL} is another than its result states", why="its digest differs")
     if data is not None:
         known = trained.source or data
         told = {name: getattr(data, name) or getattr(known, name) for name in ("label", "id", "part", "subject")}
         trained = replace(trained, source=replace(known, path=str(Path(data.path).resolve()), **told))
+    recipe = recipe_of(trained.recipe)
+    require_base(getattr(recipe, "base", getattr(getattr(recipe, "trainer", None), "base", None)), str(run))
     return run, trained, Replay(**card["replay"])
 
 
@@ -172,6 +189,8 @@ def replay(
     path: Path, *, data: Source | None = None, threads: int | None = None, workers: int | None = None
 ) -> Replayed:
     """Run an unlearning again and compare; where the digests are equal, sign a note that lets ``certify`` state it.
+
+    No note is signed where the log does not show that data, recipe and seed were committed to before the training.
 
     Args:
         path: certificate, or folder of the run.
@@ -183,6 +202,7 @@ def replay(
         ConfigError: there is nothing to run again.
         StoreError: the data is missing, or its kept records are not those of the run.
         EvidenceError: recipe or result changed since.
+        TargetError: the model on file changed since, or cannot be loaded.
     """
     run, trained, shown = prepare_replay(path, data)
     source = TypeAdapter(Source).dump_python(cast("Source", trained.source), mode="json")
@@ -195,12 +215,15 @@ def replay(
         distance = 0.0
         if found["digest"] != card["after"]:
             distance = largest_difference(run / MODEL, Path(scratch) / "result")
-    if found["data"] != shown.data:
+    if (data_now := salted(found["data"], _salt_of(run / MODEL))) != shown.data:
         raise EvidenceError(
             f"what {run} keeps is not what its replay states",
-            why=f"its records have the digest {found['data']}, the replay says {shown.data}",
+            why=f"its records have the salted digest {data_now}, the replay says {shown.data}",
         )
-    there = found["environment"]
+    there, kept = found["environment"], read_examples(run / DATA).of("retain")
+    log = committed(trained, found["whole"], card["before"], kept=kept, original=Path(card["original"]))
+    if found["own_places"] and not log.refuted:
+        log = Committed(False, OWN_PLACES)
     result = Replayed(
         run=run,
         replay=replace(shown, equals=found["digest"], distance=distance),
@@ -211,14 +234,26 @@ def replay(
         environment=there,
         differing=tuple(trained.differing(there)),
         same_code=trained.same_code,
-        committed=committed(trained, found["whole"], card["before"]),
+        committed=log,
+        own_places=found["own_places"],
     )
     with locked(run):
         note_path(run).unlink(missing_ok=True)
-        if not result.holds:
+        # Where there is no log to look into, whoever certifies looks into his.
+        if not result.holds or log.known is False:
             return result
-        note = Note(result.replay, trained.recipe_digest, trained.seed, result.records, there)
+        said = log.told() if log.known else ""
+        note = Note(result.replay, trained.recipe_digest, trained.seed, result.records, there, said)
         return replace(result, note=write_note(run, note))
+
+
+def _salt_of(model: Path) -> str:
+    """The salt of a saved target: of the record of its training, where that is kept, else of its card."""
+    from expunge.targets.replayable import FOLDER
+
+    if (model / FOLDER).is_dir():
+        return ReplayRecord.read(model / FOLDER).written.salt
+    return str(read_json(model / CARD_OF).get("salt", ""))
 
 
 def again(item: Mapping[str, Any]) -> dict[str, Any]:
@@ -228,14 +263,15 @@ def again(item: Mapping[str, Any]) -> dict[str, Any]:
         item: ``run``, ``source``, ``scratch``, an empty folder, and ``pool``, settings of one or None.
 
     Returns:
-        Digests of the result, of what it was trained on and of all data; counts, seconds and environment.
+        Digests of the result, of what it was trained on and of all data; counts, seconds, environment, and whether the
+        places of the records are those of the result under audit.
 
     Raises:
         StoreError: the kept records are not those of the run.
         EvidenceError: the recipe has another digest now: a folder that it starts from changed.
     """
     run, scratch = Path(item["run"]), Path(item["scratch"])
-    for name in CACHES:
+    for name in (*CACHES, *(name for name in WITHIN if name in os.environ)):
         os.environ[name] = str(scratch / name.lower())
     (scratch / "work").mkdir()
     os.chdir(scratch / "work")
@@ -253,10 +289,17 @@ def again(item: Mapping[str, Any]) -> dict[str, Any]:
         )
     recipe = recipe_of(trained.recipe)
     if recipe.digest() != trained.recipe_digest:
-        raise EvidenceError("the recipe has another digest now", why="what it starts from changed")
+        raise EvidenceError(
+            "the recipe has another digest now",
+            why="what it starts from changed: the base, which is in the digest, or the record of the training",
+            next="Restore the base as it was",
+        )
+    own_places = False
     if hasattr(recipe, "recorded"):
-        # Which part a record is in, and for how many steps, was settled by all the data of the first training.
-        recipe = recipe.recorded(Saved(run / MODEL).target)
+        target = Saved(run / MODEL).target
+        same = recipe.recorded(target)
+        # Without a record there is no choice: the recipe only says that there is none.
+        own_places, recipe = bool(retained) and same is not recipe, same
     started = time.perf_counter()
     pool = Pool(**item["pool"]) if item["pool"] else None
     target = recipe.train(rows, seed=trained.seed, workdir=scratch / "work" / "training", pool=pool)
@@ -268,6 +311,7 @@ def again(item: Mapping[str, Any]) -> dict[str, Any]:
         "whole": store.digest(),
         "records": len(retained),
         "forgotten": len(kept.of("forget")),
+        "own_places": own_places,
         "seconds": seconds,
         "environment": environment(),
     }

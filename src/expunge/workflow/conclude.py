@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from expunge.core.canonical import digest
-from expunge.core.certificate import Certificate, Residue, issue
+from expunge.core.certificate import INDEPENDENT, Certificate, Residue, issue
 from expunge.core.earning import earn
 from expunge.core.evidence import Evidence, Measurement
 from expunge.core.files import write_json, write_text
@@ -403,7 +403,8 @@ def write_all(conclusion: Conclusion, ridge: Mapping[str, Any], ridge_outcome: A
 
 def ridge_certificate(walk: Walk, outcome: Any) -> Certificate:
     """The learner's certificate: its replay holds the digest of a refit."""
-    return issue(walk.request, outcome, residue=residue_below(walk.out), name="ridge learner")
+    audit = {INDEPENDENT: "fitted anew on the rest in the same process, by the same key that certifies"}
+    return issue(walk.request, outcome, residue=residue_below(walk.out), audit=audit, name="ridge learner")
 
 
 def _certify(certificate: Certificate, artefacts: Mapping[str, Path], out: Path, key: str, signer: Signer) -> None:

@@ -19,16 +19,20 @@ from expunge.core.registry import methods
 from expunge.core.request import Records
 from expunge.core.selection import Selection
 from expunge.data.rows import stem_of
+from expunge.data.table import Table
 from expunge.execution.pool import Pool
+from expunge.methods.exact._kept import salt_of
 from expunge.workflow.asked import REQUEST, kept_request
 from expunge.workflow.recipe_file import recipe_of, told
 from expunge.workflow.run import locked, require_extra
 from expunge.workflow.single import WORK, asked_of, check_free, keep_result, remove_unfinished, tuned
 from expunge.workflow.train import has_checkpoints
-from expunge.workflow.training_record import Source, Trained, environment, has_record, in_role, learned
+from expunge.workflow.training_record import RECORD, Source, Trained, environment, has_record, in_role, learned, only
 from expunge.workflow.verbs import adopt, check, unlearn_selection
 
 NEEDS = (Statistics, Sharded, Replayable)
+BY_PARTS = ("statistics", "sisa", "replay")
+"""Methods that know what a target was trained on, one for each provenance."""
 LISTS = (".txt", ".ids")
 BY_RECORD = ("places", "probabilities")
 """Settings of recipes that are told by record id."""
@@ -57,7 +61,8 @@ def is_exact(method: str) -> bool:
     Raises:
         UnknownName: no method has that name.
     """
-    return methods.get(method).needs in NEEDS
+    found = methods.get(method)
+    return found.needs in NEEDS or hasattr(found, "with_recipe")
 
 
 def prepare_exact(
@@ -91,14 +96,16 @@ def prepare_exact(
     if started() > 1:
         raise ConfigError("an exact deletion runs in one process", why=f"{started()} were started together")
     chosen = tuned(method, settings)
-    if chosen.needs not in NEEDS:
+    if not is_exact(method) or (chosen.needs not in NEEDS and not has_record(asked.model)):
         raise ConfigError(
             f"{method} reads its records from files by role",
             why="ids are looked up in the data for methods that rebuild what a record touched",
-            next="Give --forget and --retain, without --ids and --data",
+            next="Give --method statistics, sisa or replay; or --forget and --retain, without --ids and --data",
         )
     if pool is not None:
         chosen = _on(chosen, pool)
+    _require_apart(out, asked.model)
+    _require_finished(asked.model)
     check_free(out)
     target = adopt(asked.model)
     require_provenance(chosen.name, chosen.needs, target)
@@ -107,8 +114,37 @@ def prepare_exact(
     selection = selection_of(target, store, ids_of(asked, source))
     if has_record(asked.model):
         Trained.read(Path(asked.model)).require_same((*selection.forget, *selection.retain))
+    if chosen.needs not in NEEDS:
+        # That the records are those of the training is known to the method that would rebuild its parts.
+        rebuilding = (methods.get(name) for name in BY_PARTS)
+        same = next(method for method in rebuilding if isinstance(target.provenance, method.needs))
+        check(same, target, selection, seed=seed, whole=whole)
+        recipe = recipe_of(Trained.read(Path(asked.model)).recipe)
+        chosen = chosen.with_recipe(recipe, store if isinstance(store, Table) else None)
     check(chosen, target, selection, seed=seed, whole=whole)
     return selection, chosen, target
+
+
+def _require_finished(model: str) -> None:
+    """Raise where a training or a deletion was begun in a folder and nothing has come of it yet.
+
+    Raises:
+        StoreError: it was.
+    """
+    if (Path(model) / WORK).is_dir() and not has_record(model):
+        raise StoreError(
+            f"{model} holds no model", why="a run in it was stopped", next="Run the command that began it to its end"
+        )
+
+
+def _require_apart(out: Path, model: str) -> None:
+    """Raise where a result would be written into the model that is to stay as it is.
+
+    Raises:
+        ConfigError: it would.
+    """
+    if out.resolve().is_relative_to(Path(model).resolve()):
+        raise ConfigError(f"{out} is within the model", why="which stays as it is", next="Choose another --out")
 
 
 def _on(method: Any, pool: Pool) -> Any:
@@ -206,7 +242,7 @@ def selection_of(target: Any, store: Store, ids: Sequence[str]) -> Selection:
             )
     left = set(ids)
     kept = store.get(name for name in held if name not in left)
-    return Selection(forget=store.get(ids), retain=kept)
+    return Selection(forget=store.get(ids), retain=kept, repeats=True)
 
 
 def unlearn_exact(
@@ -241,14 +277,15 @@ def unlearn_exact(
         (out / WORK).mkdir(exist_ok=True)
         try:
             # A method reads records as they were trained on, whose roles may say something else.
-            seen = Selection(in_role(selection.forget, "forget"), in_role(selection.retain, "retain"))
+            roles = in_role(selection.forget, "forget"), in_role(selection.retain, "retain")
+            seen = Selection(*roles, repeats=selection.repeats)
             asked_of(out, seen, basis, target, chosen, seed)
             outcome = unlearn_selection(target, selection, chosen, seed=seed, workdir=out / WORK)
             if isinstance(outcome, Overlay) or outcome.replay is None:
                 raise ClaimError(f"{chosen.name} left no record of what it was run on")
-            notes = {**outcome.notes, **_told_columns(source_of(asked)), **_told_salt(chosen)}
+            notes = {**outcome.notes, **_told_columns(source_of(asked), selection.retain.ids), **_told_salt(outcome)}
             outcome = replace(outcome, selection=seen, notes=notes)
-            keep_result(out, asked.model, seen, outcome, settings, trained=_record(asked, outcome))
+            keep_result(out, asked.model, seen, outcome, settings, trained=_record(asked, outcome, chosen))
         except ExpungeError:
             if not has_checkpoints(out / WORK):
                 remove_unfinished(out)
@@ -274,28 +311,53 @@ def _require_same(out: Path, ids: Sequence[str]) -> None:
         )
 
 
-def _told_columns(source: Source) -> dict[str, Any]:
-    """What a certificate must say of columns whose values were read off the data."""
+def _told_columns(source: Source, kept: Sequence[str]) -> dict[str, Any]:
+    """What a certificate must say of columns whose values were read off the data.
+
+    Args:
+        source: of the data.
+        kept: ids of the records that are left.
+    """
     if not source.fitted:
         return {}
     names = ", ".join(source.fitted)
-    return {"columns": f"which values occur in {names} was read off the data; that some row had each is not forgotten"}
+    told = f"which values occur in {names} was read off the data; that some row had each is not forgotten"
+    if alone := [name for name in _outlived(source, kept) if name in source.fitted]:
+        told += f". In {', '.join(alone)} no kept row has some value, which stays among the names in {RECORD}"
+    return {"columns": told}
 
 
-def _told_salt(method: Any) -> dict[str, Any]:
-    """What a certificate must say of a salt that outlives the deletion; a replayed training draws another."""
-    if method.needs is Replayable:
+def _outlived(source: Source, kept: Sequence[str]) -> list[str]:
+    """Columns of which some value occurs in none of the kept rows."""
+    rows = only(source.open(), kept)
+    if not isinstance(rows, Table):
+        return []
+    at = {name: place for place, name in enumerate(rows.encoding.columns)}
+    had: Any = rows.X.any(axis=0)
+    each = rows.encoding.categories.items()
+    found = [name for name, values in each if not all(had[at[f"{name}={value}"]] for value in values)]
+    labels = 0 if rows.y is None else len(set(rows.y.ravel().tolist()))
+    return [*found, source.label] if labels < len(rows.encoding.classes) else found
+
+
+def _told_salt(outcome: Outcome[Any]) -> dict[str, Any]:
+    """What a certificate must say of a salt that outlives the deletion; a replayable training draws another."""
+    if salt_of(outcome.original) != salt_of(outcome.target):
         return {}
     return {"salt": "digests have the same salt before and after: who has both models can test a guess at what is gone"}
 
 
-def _record(asked: Asked, outcome: Outcome[Any]) -> Trained | None:
+def _record(asked: Asked, outcome: Outcome[Any], method: Any) -> Trained | None:
     """How the result can be trained from scratch; None where nothing says how the target was trained."""
     if not has_record(asked.model):
         return None
     before = Trained.read(Path(asked.model))
     recipe = naming(recipe_of(before.recipe), outcome.selection.retain)
     fresh = before.naming(outcome.selection.retain) if before.members else before
+    if method.needs in NEEDS:
+        fresh = replace(fresh, unlearned_in=(*before.unlearned_in, environment()))
+    else:
+        fresh = replace(fresh, seed=outcome.seed, environment=environment(), unlearned_in=())
     return replace(
         fresh,
         recipe=told(recipe),
@@ -303,7 +365,6 @@ def _record(asked: Asked, outcome: Outcome[Any]) -> Trained | None:
         records=len(outcome.selection.retain),
         source=replace(source_of(asked), path=str(Path(source_of(asked).path).resolve())),
         result=outcome.target.digest(),
-        unlearned_in=(*before.unlearned_in, environment()),
     )
 
 

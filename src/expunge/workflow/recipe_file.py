@@ -70,7 +70,8 @@ def recipe_of(told: Mapping[str, Any]) -> Any:
     try:
         return TypeAdapter(kind).validate_python(settings)
     except ValidationError as error:
-        first = error.errors()[0]
+        # Of a base that is a name or a shape, the one that was meant got furthest.
+        first = max(error.errors(), key=lambda found: len(found["loc"]))
         where = ".".join(map(str, first["loc"])) or name
         raise ConfigError(f"a setting of the recipe {name} does not fit: {where}", why=str(first["msg"])) from error
     except (KeyError, TypeError) as error:
@@ -84,6 +85,7 @@ def _learner(name: str, settings: Mapping[str, Any]) -> Any:
 
     Raises:
         UnknownName: no recipe and no learner has that name, or the learner has no such setting.
+        ConfigError: a setting is no number where one belongs, or one is missing.
     """
     from expunge.targets.learner import learners
 
@@ -96,12 +98,20 @@ def _learner(name: str, settings: Mapping[str, Any]) -> Any:
             raise UnknownName(f"setting of the learner {name}", given, {*takes, *own})
         if given in takes and isinstance(takes[given].default, (int, float)) and not isinstance(value, (int, float)):
             raise ConfigError(f"{given} of the learner {name} cannot be {value!r}", next="Give a number")
+    missing = next((key for key, value in takes.items() if value.default is value.empty and key not in settings), None)
+    if missing is not None:
+        raise ConfigError(
+            f"the learner {name} needs the setting {missing}", next=f"Write {missing}: in a file, or --set {missing}="
+        )
     # A command line reads 1e-12 as a number, where the learner has a name of that spelling.
     inner = {
         key: str(value) if isinstance(takes[key].default, str) and isinstance(value, float) else value
         for key, value in settings.items()
         if key not in own
     }
+    # The name alone of a learner within another stands for it.
+    if LEARNER in takes and isinstance(inner.get(LEARNER), str):
+        inner[LEARNER] = {LEARNER: inner[LEARNER]}
     return kind(name=name, settings=inner, **{key: value for key, value in settings.items() if key in own})
 
 
@@ -110,7 +120,7 @@ def read_recipe(given: str, settings: Mapping[str, Any] | None = None) -> Any:
 
     Args:
         given: path of a file, or a name.
-        settings: that stand above those of the file; ``trainer.lr`` names a setting within ``trainer``.
+        settings: that stand above those of the file; ``trainer.name`` names a setting within ``trainer``.
 
     Raises:
         StoreError: the file cannot be read, or holds no settings.
@@ -134,11 +144,19 @@ def read_recipe(given: str, settings: Mapping[str, Any] | None = None) -> Any:
 def _with(body: dict[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings in which some are replaced; a dot leads into one that has settings of its own.
 
+    Raises:
+        ConfigError: a dot leads into one that has none.
+
     >>> _with({"recipe": "sisa", "trainer": {"lr": 0.5}}, {"shards": 4, "trainer.lr": 0.25})
     {'recipe': 'sisa', 'trainer': {'lr': 0.25}, 'shards': 4}
     """
     found = dict(body)
     for name, value in settings.items():
         first, dot, rest = name.partition(".")
-        found[first] = _with(dict(found.get(first) or {}), {rest: value}) if dot else value
+        within: Any = found.get(first) or {}
+        if dot and not isinstance(within, dict):
+            raise ConfigError(
+                f"{first} has no settings of its own", why=f"it is {within!r:.80}", next=f"Give {first}=VALUE"
+            )
+        found[first] = _with(dict(cast("dict[str, Any]", within)), {rest: value}) if dot else value
     return found

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from expunge.core.canonical import canonical_bytes
+from expunge.core.certificate import COMMITTED, INDEPENDENT
 from expunge.core.errors import EvidenceError, LedgerError
 from expunge.core.evidence import Replay
 from expunge.core.files import write_bytes
@@ -18,10 +19,11 @@ from expunge.ledger.home import home, home_path
 from expunge.ledger.keys import ensure_key
 from expunge.ledger.trust import UNKNOWN, trust
 from expunge.ledger.verify import signer_of
+from expunge.workflow.training_log import Committed
 
 PAYLOAD_TYPE = "application/vnd.expunge.replay+json"
 NOTE = "model.replay.json"
-FIELDS = ("after", "before", "data", "distance", "environment", "equals", "recipe", "records", "seed")
+FIELDS = ("after", "before", "committed", "data", "distance", "environment", "equals", "recipe", "records", "seed")
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class Note:
         seed: of the training.
         records: that it was run on.
         environment: versions and threads in which it was run.
+        committed: what the log of whoever ran it was told before the training; empty where he has no such log, so
+            that whoever certifies has to look into his own.
         signer: trusted name of the key that signed; ``UNKNOWN`` for none that is trusted here.
         keyid: of that key.
     """
@@ -43,6 +47,7 @@ class Note:
     seed: int
     records: int
     environment: Mapping[str, str]
+    committed: str = ""
     signer: str = UNKNOWN
     keyid: str = ""
 
@@ -57,7 +62,8 @@ def write_note(out: Path, note: Note) -> Path:
     body: dict[str, Any] = {**vars(note.replay), "recipe": note.recipe, "seed": note.seed, "records": note.records}
     signer = ensure_key(home())
     trust(home(), signer.public, "this installation")
-    data = envelope.sign(canonical_bytes({**body, "environment": dict(note.environment)}), signer, PAYLOAD_TYPE)
+    body |= {"environment": dict(note.environment), "committed": note.committed}
+    data = envelope.sign(canonical_bytes(body), signer, PAYLOAD_TYPE)
     write_bytes(note_path(out), data)
     return note_path(out)
 
@@ -77,26 +83,34 @@ def read_note(path: Path) -> Note:
         digests = {part: str(body[part]) for part in ("before", "after", "data", "equals")}
         replay = Replay(**digests, distance=float(body["distance"]))
         told = json.loads(json.dumps(body["environment"]))
-        return Note(replay, str(body["recipe"]), int(body["seed"]), int(body["records"]), told, name, sealed.keyid)
+        shown = str(body["committed"])
+        return Note(
+            replay, str(body["recipe"]), int(body["seed"]), int(body["records"]), told, shown, name, sealed.keyid
+        )
     except (TypeError, ValueError) as error:
         raise LedgerError(f"{path} is no note of a replay", why=str(error)) from error
 
 
-def audited(out: Path, replay: Replay) -> tuple[Replay, dict[str, str]]:
-    """A replay with what an audit of this very run found, where a trusted key signed that; and whether that key is
-    the certificate's own: then whoever certifies only says so of himself.
+def audited(out: Path, replay: Replay, look: Callable[[Note], Committed]) -> tuple[Replay, dict[str, str]]:
+    """A replay with what an audit of this very run found, where a trusted key signed that, and what a certificate says
+    of it: whether that key is its own, for then whoever certifies only says so of himself, and what was committed to.
+
+    That another run gave the same counts from nowhere else, and only where a log shows what was committed to.
 
     Args:
         out: folder of the run.
-        replay: of its result.
+        replay: of its result, as the folder states it.
+        look: into the log of whoever certifies; called where whoever ran it had none.
 
     Raises:
         LedgerError: the note is malformed, or nobody trusted signed it.
         EvidenceError: it is about another result.
     """
     path = note_path(out)
+    # A digest that differs only lowers a claim, so that it counts whoever says it.
+    alone = replace(replay, equals="", distance=0.0) if replay.equals == replay.after else replay
     if not path.is_file():
-        return replay, {}
+        return alone, {}
     found = read_note(path)
     if found.signer == UNKNOWN:
         raise LedgerError(
@@ -109,4 +123,6 @@ def audited(out: Path, replay: Replay) -> tuple[Replay, dict[str, str]]:
         )
     own = found.keyid == ensure_key(home()).keyid
     by = "by the same key that certifies" if own else f"by another key than that which certifies, {found.keyid}"
-    return found.replay, {"independent run": f"run again {by}"}
+    shown = None if found.committed else look(found)
+    told = {INDEPENDENT: f"run again {by}", COMMITTED: shown.told() if shown else found.committed}
+    return found.replay if shown is None or shown.known else alone, told

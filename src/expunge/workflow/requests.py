@@ -21,6 +21,7 @@ from expunge.core.outcome import Outcome, Overlay
 from expunge.core.registry import methods, metrics
 from expunge.core.request import Request, Wish
 from expunge.core.selection import SELECTED, Selection
+from expunge.workflow.repeats import keeps_repeats
 from expunge.workflow.verbs import unlearn_selection
 
 
@@ -57,7 +58,7 @@ def unlearn_batch(
         RequestError: there is no request, one comes twice, or they wish for different things.
         ExpungeError: as ``unlearn``.
     """
-    selections = _resolved(requests, data)
+    selections = _resolved(requests, data, method)
     wish = _one_wish(requests)
     outcome = unlearn_selection(target, together(selections), method, seed=seed, workdir=workdir, wish=wish)
     return shared_out(outcome, requests, selections)
@@ -85,7 +86,7 @@ def unlearn_in_sequence(
         ClaimError: the method gives overlays, on which nothing can be built.
         ExpungeError: as ``unlearn``.
     """
-    selections = _resolved(requests, data)
+    selections = _resolved(requests, data, method)
     chosen = sequential(method, len(requests))
     answers: list[Answer] = []
     for place, selection in enumerate(in_turn(selections)):
@@ -109,14 +110,15 @@ def shared_out(outcome: Any, requests: Sequence[Request], selections: Sequence[S
     )
 
 
-def _resolved(requests: Sequence[Request], data: Any) -> list[Selection]:
+def _resolved(requests: Sequence[Request], data: Any, method: Any) -> list[Selection]:
     from expunge.scoping.resolve import resolve
 
     if not requests:
         raise RequestError("there is no request", next="Give at least one")
     if len({request.id for request in requests}) < len(requests):
         raise RequestError("a request comes twice", next="Give each once")
-    return [resolve(request.scope, data) for request in requests]
+    repeats = keeps_repeats(method)
+    return [resolve(request.scope, data, repeats=repeats) for request in requests]
 
 
 def _one_wish(requests: Sequence[Request]) -> Wish:
@@ -137,7 +139,8 @@ def together(selections: Sequence[Selection]) -> Selection:
         ScopeError: two different records have one id.
     """
     forget = _distinct(e for s in selections for e in s.forget)
-    ids, texts = set(forget.ids), {(e.question, e.answer) for e in forget}
+    repeats = all(s.repeats for s in selections)
+    ids, texts = set(forget.ids), {(e.question, e.answer) for e in forget if not repeats}
     kept: dict[str, Any] = {
         role: _distinct(
             e
@@ -147,7 +150,7 @@ def together(selections: Sequence[Selection]) -> Selection:
         )
         for role in SELECTED[1:]
     }
-    return Selection(forget=forget, **kept)
+    return Selection(forget=forget, **kept, repeats=repeats)
 
 
 def _distinct(examples: Iterable[Example]) -> Examples:

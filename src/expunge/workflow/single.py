@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from expunge.ledger.certify import certificate_path, write_certificate
 from expunge.ledger.home import home
 from expunge.ledger.keys import PublicKey, ensure_key
 from expunge.ledger.trust import trust
+from expunge.workflow.answers import check_answers
 from expunge.workflow.asked import (
     REQUEST,
     kept_request,
@@ -44,16 +46,16 @@ from expunge.workflow.asked import (
 from expunge.workflow.logged import certified, committed, pinned_policy
 from expunge.workflow.own_rate import warn_untuned
 from expunge.workflow.recompute import FINDINGS, KEPT, certifying_policy, compare
-from expunge.workflow.replay_note import audited, note_path
+from expunge.workflow.replay_note import Note, audited, note_path
 from expunge.workflow.request_paths import ROLES, Paths, read_selection
 from expunge.workflow.run import locked, require_extra
 from expunge.workflow.saved import overlay_on
 from expunge.workflow.superseded import place_certificate
-from expunge.workflow.training_record import Trained, parts_left
+from expunge.workflow.training_log import Committed, looked_up
+from expunge.workflow.training_record import RECORD, Trained, parts_left
 from expunge.workflow.verbs import (
     adopt,
     check,
-    check_answers,
     policy_for,
     some_given,
     unlearn_selection,
@@ -328,7 +330,8 @@ def read_outcome(out: Path, *, ignoring: Collection[str] = ()) -> Outcome[Any] |
     card = read_json(out / CARD)
     examples = read_examples(out / DATA)
     parts: dict[str, Any] = {role: examples.of(role) for role in ROLES}
-    selection = Selection(**parts)
+    # Whether a kept record may repeat a forgotten one was settled before the run.
+    selection = Selection(**parts, repeats=True)
     original = adopt(card["original"])
     shared: dict[str, Any] = {
         "before": card["before"],
@@ -379,6 +382,14 @@ def _check_own(out: Path, outcome: Outcome[Any] | Overlay[Any]) -> None:
         )
 
 
+def _looked_up(out: Path, outcome: Outcome[Any], original: Path, note: Note) -> Committed:
+    """What the log of this home was told of the training behind a result, by the recipe that a note says was run."""
+    trained = Trained.read(out / MODEL)
+    if (trained.recipe_digest, trained.seed) != (note.recipe, note.seed):
+        return Committed(False, f"{RECORD} states another recipe or seed than the note")
+    return looked_up(trained, outcome.before, kept=outcome.selection.retain, original=original)
+
+
 def certify_folder(out: Path, *, key: PublicKey | None = None) -> tuple[Certificate, Path]:
     """Sign what a folder holds. Without an evaluation the certificate says that nothing was measured.
 
@@ -417,10 +428,11 @@ def certify_folder(out: Path, *, key: PublicKey | None = None) -> tuple[Certific
                 outcome = replace(outcome, notes={**outcome.notes, "evaluation": told})
             except (KeyError, ValidationError) as error:
                 raise EvidenceError(f"{out / FOUND} is malformed", why=str(error)[:200]) from error
+        original = Path(read_json(out / CARD)["original"])
         if isinstance(outcome, Outcome) and outcome.replay:
-            replay, signed = audited(out, outcome.replay)
-            outcome = replace(outcome, replay=replay, notes={**outcome.notes, **signed})
-        left = parts_left(Path(read_json(out / CARD)["original"]))
+            replay, known["audit"] = audited(out, outcome.replay, partial(_looked_up, out, outcome, original))
+            outcome = replace(outcome, replay=replay)
+        left = parts_left(original)
         certificate = issue(request, outcome, residue=(*residue_below(out), *left, *ELSEWHERE), **known)
         signer = ensure_key(home())
         trust(home(), signer.public, "this installation")

@@ -74,11 +74,7 @@ def train(
     chosen = read_recipe(str(recipe)) if isinstance(recipe, (str, Path)) else recipe
     source = Source(str(data)) if isinstance(data, (str, Path)) else data if isinstance(data, Source) else None
     store: Any = source.open() if source else data
-    if not store.ids():
-        raise StoreError("there is nothing to train on", why="the data holds no record")
-    if hasattr(chosen, "pinned"):
-        # What follows from how many records there are is settled now, so that it stays when some are forgotten.
-        chosen = chosen.pinned(store, seed=seed)
+    chosen = _checked(chosen, store, seed)
     if out is None:
         return chosen.train(store, seed=seed, workdir=workdir, pool=pool)
     place, at = Path(out), source.pinned(store) if source else None
@@ -94,6 +90,21 @@ def train(
         return _finished(place, chosen, store, seed)
 
 
+def _checked(recipe: Any, store: Store, seed: int) -> Any:
+    """The recipe as it will be run; what needs no training to be found wrong is refused.
+
+    Raises:
+        StoreError: there is no record.
+        ExpungeError: what the recipe finds wrong.
+    """
+    if not store.ids():
+        raise StoreError("there is nothing to train on", why="the data holds no record")
+    if hasattr(recipe, "check"):
+        recipe.check(store, seed=seed)
+    # What follows from how many records there are is settled now, so that it stays when some are forgotten.
+    return recipe.pinned(store, seed=seed) if hasattr(recipe, "pinned") else recipe
+
+
 def check_place(out: Path) -> None:
     """Raise unless a folder is new, empty, or holds a training, finished or to be continued.
 
@@ -106,16 +117,24 @@ def check_place(out: Path) -> None:
         raise ConfigError(f"{out} is a file", next="Choose a folder")
 
 
-def warn_of(source: Source) -> int:
-    """Warn of what of the data a deletion will not take with it, column by column, and of rows without ids.
+def would_train(recipe: Any, source: Source, out: Path, *, seed: int) -> int:
+    """Check what ``train`` checks before it commits. Warns of what of the data a deletion will not take with it.
+
+    Args:
+        recipe: such as ``SISA(...)``.
+        source: of the data.
+        out: folder for the target.
+        seed: of whatever is drawn.
 
     Returns:
         Number of records.
 
     Raises:
-        StoreError: the data is missing or malformed.
+        ExpungeError: what is wrong with recipe, data or folder.
     """
     store = source.open()
+    _checked(recipe, store, seed)
+    check_place(out)
     for column in source.pinned(store).fitted:
         log.warning(FITTED, column)
     if named_by_place(store):

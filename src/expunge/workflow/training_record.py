@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from expunge.core.canonical import read_json
 from expunge.core.certificate import Residue
 from expunge.core.errors import StoreError
-from expunge.core.example import Example, Examples
+from expunge.core.example import Example, Examples, examples_of
 from expunge.core.files import write_json
 from expunge.core.manifest import NAME
 from expunge.core.protocols import Store
@@ -221,7 +221,7 @@ def only(store: Store, ids: Collection[str]) -> Store:
 
 def in_role(examples: Examples, role: str) -> Examples:
     """The same records with a role; an empty one leaves what a file says of a record apart from what it is."""
-    return Examples(replace(example, role=role) for example in examples)
+    return Examples(examples_of({**vars(example), "role": role} for example in examples))
 
 
 def has_record(model: str) -> bool:

@@ -20,7 +20,9 @@ from expunge.core.registry import policies
 from expunge.core.request import Records, Request, Wish
 from expunge.core.selection import Selection
 from expunge.core.wishes import answering, meaning, require_answers
+from expunge.workflow.answers import check_answers
 from expunge.workflow.policy_file import promised
+from expunge.workflow.repeats import keeps_repeats, require_keeps, with_repeats
 from expunge.workflow.run import require_extra
 from expunge.workflow.saved import CARD, Saved
 
@@ -168,7 +170,8 @@ def unlearn(
     """
     from expunge.scoping.resolve import resolve
 
-    selection = _unfinished(target, request, data) or resolve(request.scope, data, sample=sample, seed=seed)
+    more: dict[str, Any] = {"sample": sample, "seed": seed, "repeats": keeps_repeats(method)}
+    selection = _unfinished(target, request, data) or resolve(request.scope, data, **more)
     asked: dict[str, Any] = {"wish": request.wish, "given": given}
     return unlearn_selection(target, selection, method, seed=seed, workdir=workdir, **asked)
 
@@ -196,10 +199,12 @@ def unlearn_selection(
 
     chosen = answering(methods.get(method) if isinstance(method, str) else method, wish)
     require_answers(selection, wish)
+    require_keeps(chosen, selection)
     read = selection if given is None else some_given(chosen, selection, given, seed=seed)
     outcome = chosen.unlearn(target, read, seed=seed, workdir=workdir)
     if outcome.target.digest() == outcome.before:
         outcome = replace(outcome, notes={**outcome.notes, "no_change": NO_CHANGE})
+    outcome = with_repeats(outcome, selection)
     if given is not None:
         told = f"{given} of {len(selection.forget)} records were given to the method; evidence reads all"
         outcome = replace(outcome, selection=selection, notes={**outcome.notes, "given": told})
@@ -441,27 +446,6 @@ def check_apart(digests: Mapping[str, str]) -> None:
                 )
 
 
-def check_answers(request: Request, outcome: Outcome[Any] | Overlay[Any]) -> None:
-    """Raise unless an outcome forgot what a request names, no more and no less, and does instead what it wishes.
-
-    Raises:
-        ClaimError: it forgot something else, or answers another wish.
-    """
-    if request.wish != outcome.wish:
-        raise ClaimError(
-            f"the outcome does not answer {request.id}",
-            why=f"it was made for the wish {outcome.wish}, not {request.wish}",
-            next="Certify a request with its own outcome",
-        )
-    asked = set(request.scope.ids) if isinstance(request.scope, Records) else None
-    forgot = set(outcome.selection.forget.ids)
-    if asked != forgot:
-        why = "its scope does not name records" if asked is None else f"{len(asked ^ forgot)} records are in one only"
-        raise ClaimError(
-            f"the outcome does not answer {request.id}", why=why, next="Certify a request with its own outcome"
-        )
-
-
 def certify(
     request: Request,
     outcome: Outcome[Any] | Overlay[Any],
@@ -473,7 +457,7 @@ def certify(
 
     Args:
         request: only its public part enters.
-        outcome: of ``unlearn``. Its own receipts and replay are evidence already.
+        outcome: of ``unlearn``. Its receipts and replay are evidence, but not that another run gave the same.
         evidence: of ``evaluate``, None where a claim needs no measurement. It may lower the claim, never raise it.
         residue: where the data still lives beside the original model, which is named unless the method works in place.
 

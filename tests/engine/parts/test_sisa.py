@@ -18,6 +18,7 @@ from expunge.engine.trainers.estimator import Estimator
 from expunge.engine.trainers.module import Module
 from expunge.execution.map import staying
 from expunge.execution.pool import Pool
+from expunge.methods.exact._kept import salted
 from expunge.methods.exact.sisa import sisa
 from expunge.targets.shard_manifest import assignment, checkpoint_folder, rows_folder, shard_folder
 
@@ -61,7 +62,7 @@ def test_unlearned_weights_are_those_of_a_run_without_the_data(table, forget, tr
     scratch = made.train(table.without(gone), seed=5)
     assert outcome.target.weights == scratch.weights != before.weights
     assert outcome.target.digest() == scratch.digest() == outcome.replay.after
-    assert outcome.replay.data == table.without(gone).digest()
+    assert outcome.replay.data == salted(table.without(gone).digest(), made.salt)
     assert outcome.target.ids == set(table.ids()) - set(gone)
 
 
@@ -125,6 +126,11 @@ def test_recorded_places_are_what_a_comparison_needs(table, forget, partition):
     scratch = made.recorded(before).train(table.without(["r4", "r14", "r59"]), seed=5)
     assert after.weights == scratch.weights and after.digest() == scratch.digest()
     assert made.recorded(before).train(table, seed=5).digest() == before.digest()
+    # Pinned, they are the recipe's own, and no target can choose others.
+    pinned = made.pinned(table, seed=5)
+    assert pinned.places == assignment(before.manifests) and pinned.digest() != made.digest()
+    assert pinned.recorded(before) is pinned and pinned.pinned(table.rows(["r3", "r1"]), seed=5) is pinned
+    assert pinned.train(table, seed=5).digest() == before.digest()
 
 
 def test_an_audit_from_rows_and_manifests_alone_gives_the_same(original, table, forget, tmp_path):

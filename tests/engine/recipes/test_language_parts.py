@@ -193,6 +193,9 @@ def test_an_unknown_record_and_one_that_is_gone_are_refused(whole):
     once = unlearned(whole, "ana-city").target
     with pytest.raises(StoreError, match="not in this model"):
         unlearned(once, "ana-city")
+    for name in ("nobody", "ana-city"):
+        with pytest.raises(StoreError, match=f"record '{name}' is not in this model"):
+            once.at_once([name])
 
 
 def test_layered_adapters_answer_at_once_and_then_exactly():

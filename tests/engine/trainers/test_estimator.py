@@ -10,6 +10,7 @@ from expunge.core.errors import ConfigError, TargetError
 from expunge.core.example import Example, Examples
 from expunge.data.table import Table
 from expunge.engine.parts.trainer import Trainer, told, trainer_of, trainers
+from expunge.engine.recipes.sisa import SISA
 from expunge.engine.trainers.estimator import Estimator
 
 RNG = np.random.default_rng(1)
@@ -43,7 +44,10 @@ def bytes_of(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-@pytest.mark.parametrize(("path", "settings"), [*STEPPING.items(), *REFITTED.items()])
+AVERAGED = ("sklearn.linear_model:SGDClassifier", {"loss": "log_loss", "eta0": 0.1, "average": True})
+
+
+@pytest.mark.parametrize(("path", "settings"), [*STEPPING.items(), AVERAGED, *REFITTED.items()])
 def test_what_is_put_down_and_taken_up_goes_on_as_if_it_had_not(tmp_path, path, settings):
     trainer = Estimator(path, (0, 1), settings)
     first = TABLE.rows(TABLE.ids()[:20])
@@ -115,6 +119,39 @@ def test_what_cannot_be_kept_is_refused_in_one_message(tmp_path, path, settings,
     with pytest.raises(TargetError, match=f"this estimator cannot be kept on file. it holds a {held}"):
         trainer.save(model, tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+UNKEPT = {
+    "sklearn.neighbors:KNeighborsClassifier": {},
+    "sklearn.neighbors:RadiusNeighborsClassifier": {"radius": 9.0},
+    "sklearn.ensemble:GradientBoostingClassifier": {"n_estimators": 2},
+    "sklearn.ensemble:HistGradientBoostingClassifier": {"max_iter": 1},
+    "sklearn.gaussian_process:GaussianProcessClassifier": {},
+    "sklearn.linear_model:TweedieRegressor": {},
+}
+
+
+@pytest.mark.parametrize(("path", "settings"), UNKEPT.items())
+def test_what_cannot_be_kept_is_refused_before_anything_is_trained(path, settings, tmp_path, monkeypatch):
+    rows = Table(TABLE.ids(), X, np.abs(X[:, 0])) if "Regressor" in path else TABLE
+    recipe = SISA(Estimator(path, () if "Regressor" in path else (0, 1), settings), shards=2)
+    for act in (recipe.check, lambda rows, seed: recipe.train(rows, seed=seed, workdir=tmp_path)):
+        with pytest.raises(TargetError, match=r"cannot be kept on file.*Choose another estimator"):
+            act(rows, seed=0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_cannot_be_trained_at_all_is_refused_by_the_check():
+    table = Table(TABLE.ids(), np.where(X > 2, -1, np.abs(X)), TABLE.y)
+    with pytest.raises(TargetError, match=r"MultinomialNB cannot be trained on \d+ of these rows. Negative values"):
+        SISA(Estimator("sklearn.naive_bayes:MultinomialNB", (0, 1))).check(table, seed=0)
+
+
+@pytest.mark.parametrize("given", [{}, {"random_state": None}])
+def test_randomness_is_keyed_by_the_seed_also_where_none_is_named(given):
+    trainer = Estimator("sklearn.ensemble:RandomForestClassifier", (0, 1), {"n_estimators": 2, **given})
+    states = [trainer.start(seed=seed).estimator.random_state for seed in (1, 1, 2)]
+    assert states[0] == states[1] != states[2] and None not in states
 
 
 def test_a_file_cannot_have_other_code_run(tmp_path):

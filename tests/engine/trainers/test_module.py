@@ -105,11 +105,19 @@ def test_no_batch_is_left_with_a_single_row(nets):
     assert trained(trainer, trainer.start(seed=2), epochs=1).steps == 2
 
 
-def test_layers_that_need_two_rows_refuse_one_in_a_message():
+def test_a_model_whose_layers_need_two_rows_is_silent_until_it_has_them(tmp_path):
     trainer = Module("torch.nn:BatchNorm1d", (), {"num_features": 3})
-    rows = Table(["a"], X[:1], X[:1])
-    with pytest.raises(TargetError, match="cannot be trained on a batch of 1 rows"):
-        trained(trainer, trainer.start(seed=0), rows)
+    rows = Table(["a", "b"], X[:2], X[:2])
+    model = trained(trainer, trainer.start(seed=0), rows.rows(["a"]))
+    assert trainer.silent(model).startswith("it cannot be trained on a batch of 1 rows: Expected more than 1 value")
+    trainer.save(model, tmp_path)
+    loaded = trainer.load(tmp_path)
+    assert trainer.silent(loaded) == trainer.silent(model)
+    assert not trainer.silent(trained(trainer, loaded, rows))
+    single = Module("torch.nn:BatchNorm1d", (), {"num_features": 3}, batch_size=1)
+    trainer.rehearse(rows, seed=0)
+    with pytest.raises(TargetError, match=r"BatchNorm1d cannot be trained on these rows.*batch of 1 rows"):
+        single.rehearse(rows, seed=0)
 
 
 def test_outputs_are_probabilities_or_values(nets):

@@ -20,6 +20,7 @@ from expunge.core.selection import Selection
 from expunge.core.training import Training
 from expunge.data.memory import MemoryStore
 from expunge.engine.recipes.replayable import Replayable, Revocable, recipe_of
+from expunge.methods.exact._kept import salted
 from expunge.methods.exact.replay import replay
 from expunge.targets.causal_lm import CausalLM
 from expunge.targets.replay_record import ReplayRecord
@@ -281,7 +282,9 @@ def test_the_evidence_earns_distribution_and_with_an_independent_run_bit_for_bit
     outcome, fresh = replay.unlearn(target, asked("ana-pet"), seed=7), scratch(target, "ana-pet")
     shown, ends = outcome.replay, {"before": target.digest(), "after": outcome.target.digest()}
     assert shown is not None and (shown.before, shown.after) == (target.digest(), outcome.target.digest())
-    assert shown.data == without("ana-pet").digest() and shown.equals == ""
+    fresh_salt = outcome.target.record.written.salt
+    assert fresh_salt != target.record.written.salt
+    assert shown.data == salted(without("ana-pet").digest(), fresh_salt) and shown.equals == ""
     assert outcome.claim == replay.claim == Exact("bitwise") and outcome.original is target and outcome.seed == 7
     assert earn(outcome.claim, evidence=[shown], **ends) == Exact("distribution")
     assert earn(outcome.claim, evidence=[replace(shown, equals=fresh.digest())], **ends) == Exact("bitwise")

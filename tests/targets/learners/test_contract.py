@@ -7,7 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from expunge.core.registry import learners
+from expunge.targets.learners.coreset import Coreset
+from expunge.targets.learners.exact_pipeline import ExactPipeline
 from expunge.targets.learners.gaussian_naive_bayes import GaussianNaiveBayes
+from expunge.targets.learners.ridge import Ridge
 from expunge.targets.learners.standard_scaler import StandardScaler
 from expunge.testing import learner_contract as contract
 
@@ -22,6 +25,14 @@ SETTINGS = {
     "qda": lambda: {"regularisation": 0.1},
 }
 
+FLOATS = {"exactness": "1e-12"}
+IN_FLOATS = {
+    "exact_pipeline": lambda: ExactPipeline(
+        [("scaler", StandardScaler(**FLOATS)), ("ridge", Ridge(penalty=0.5, **FLOATS))]
+    ),
+    "coreset": lambda: Coreset(Ridge(penalty=0.5, **FLOATS), per_class=3, step=4.0),
+}
+
 
 def makers():
     for name in learners.names():
@@ -30,6 +41,8 @@ def makers():
         yield pytest.param(lambda kind=kind, given=given: kind(**given()), id=name)
         if "exactness" in inspect.signature(kind).parameters:
             yield pytest.param(lambda kind=kind, given=given: kind(**given(), exactness="1e-12"), id=f"{name}-1e-12")
+    for name, make in IN_FLOATS.items():
+        yield pytest.param(make, id=f"{name}-1e-12")
 
 
 @pytest.mark.parametrize("make", list(makers()))

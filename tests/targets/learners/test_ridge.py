@@ -21,8 +21,8 @@ def refit(X, Y, penalty=1.5):
     return np.linalg.solve(A, X.T @ Y).T
 
 
-def floats(X, Y):
-    return Ridge(penalty=1.5, intercept=False, exactness="1e-12").fit(X, Y)
+def floats(X, Y, penalty=1.5):
+    return Ridge(penalty=penalty, intercept=False, exactness="1e-12").fit(X, Y)
 
 
 @pytest.mark.parametrize("batch", [1, 5, 30])
@@ -79,3 +79,18 @@ def test_a_grid_on_which_1_is_no_point_has_no_intercept():
     with pytest.raises(ConfigError, match="too coarse for an intercept"):
         Ridge(step=2.0).fit([[4.0]], [2.0])
     assert Ridge(step=2.0, intercept=False, penalty=2.0).fit([[4.0]], [6.0]).coef_.round(4).tolist() == [1.3333]
+
+
+def test_nearly_collinear_columns_multiply_rounding_by_the_condition_number(data):
+    X, Y = data
+    X = np.column_stack([X, X[:, 0] + 1e-5 * np.random.default_rng(1).normal(size=N)])
+    learner = floats(X, Y, 0.0).unlearn(list(map(str, range(0, 90, 7))))
+    kept = np.setdiff1d(np.arange(N), np.arange(0, 90, 7))
+    never = floats(X[kept], Y[kept], 0.0)
+    for name, held in never.state().items():
+        if name in ("products", "cross"):
+            np.testing.assert_allclose(learner.state()[name], held, rtol=0, atol=1e-13 * np.abs(held).max())
+    rows = X[kept]
+    condition = np.linalg.cond(rows.T @ rows)
+    apart = np.abs(learner.predict(X) - never.predict(X)).max() / np.abs(never.predict(X)).max()
+    assert condition > 1e5 and 1e-14 < apart < 1e-15 * condition

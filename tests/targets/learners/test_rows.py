@@ -58,12 +58,29 @@ def test_rows_behave_as_a_dictionary(steps):
         elif not add:
             with pytest.raises(StoreError, match=f"no row '{name}'"):
                 held.find([name])
-        assert set(held) == set(expected)
+        assert list(held) == sorted(expected)
     if expected:
         names = sorted(expected)
         assert held.ordered.ids == tuple(names)
         assert held.ordered.X[:, 0].tolist() == [expected[name] for name in names]
         assert held.take(held.find(names[:1]))[0].tolist() == [[expected[names[0]]]]
+
+
+@given(st.integers(1, 120), st.integers(0, 20), st.booleans(), st.data())
+def test_rows_stay_sorted_by_id_whatever_goes(n, more, numbered, data):
+    names = list(Numbers(n)) if numbered else data.draw(st.permutations([f"{i}" for i in range(n)]))
+    held = rows_of(Numbers(n) if numbered else names, np.array([[float(name)] for name in names]), np.array(names))
+    if more:
+        fresh = [f"{n + i}" for i in range(more)]
+        held = held.plus(fresh, np.array([[float(name)] for name in fresh]), np.array(fresh))
+    left = {*names, *(f"{n + i}" for i in range(more))}
+    while left:
+        assert list(held) == list(held.names) == list(held.ordered.ids) == sorted(left)
+        assert held.ordered.y.tolist() == sorted(left)
+        assert held.ordered.X[:, 0].tolist() == [float(name) for name in sorted(left)]
+        assert held.compact().ordered.y.dtype == np.array(sorted(left)).dtype, "no trace of a longer label"
+        gone = data.draw(st.lists(st.sampled_from(sorted(left)), min_size=1, max_size=40, unique=True))
+        held, left = held.without(held.find(gone)), left.difference(gone)
 
 
 @pytest.mark.parametrize("name", ["ridge", "knn_regressor", "standard_scaler", "min_max_scaler"])

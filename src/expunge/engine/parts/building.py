@@ -19,6 +19,7 @@ from expunge.engine.parts.rows import digest_of, load_rows, rows_of, save_rows
 from expunge.engine.parts.trainer import Trainer, told, trainer_of
 from expunge.engine.parts.training import train_shards
 from expunge.execution.pool import Pool
+from expunge.targets.based import require_base
 from expunge.targets.shard_manifest import MADE, NAME, ROWS, ShardManifest, checkpoint_folder, rows_folder, shard_folder
 from expunge.targets.sharded import CARD, Sharded, link_tree
 
@@ -134,7 +135,7 @@ def load_sharded(folder: Path) -> Sharded:
     """Open a target that was built or saved.
 
     Raises:
-        TargetError: there is none, it is unfinished, or it changed since it was made.
+        TargetError: there is none, it is unfinished, its base is gone, or it changed since it was made.
         UnknownName: no trainer has the name that it states.
     """
     if not (folder / CARD).is_file():
@@ -144,7 +145,9 @@ def load_sharded(folder: Path) -> Sharded:
     card = read_json(folder / CARD)
     if card.get("loader") != LOADER:
         raise TargetError(f"{folder} holds no model of parts", why=f"it is a {card.get('kind')}")
-    target = Sharded(folder, trainer_of(card["trainer"]), card)
+    trainer: Any = trainer_of(card["trainer"])
+    require_base(getattr(trainer, "base", None), f"the model in {folder}")
+    target = Sharded(folder, trainer, card)
     if target.digest() != card["digest"]:
         raise TargetError(f"the model in {folder} changed since it was saved", why="its digest differs from its card's")
     return target

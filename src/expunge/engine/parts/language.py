@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from expunge.core.canonical import read_json
 from expunge.core.errors import TargetError
 from expunge.engine.parts.trainer import trainer_of
+from expunge.targets.based import require_base
 from expunge.targets.lm_parts import LOADER, PartsLM
 from expunge.targets.sharded import CARD, Sharded
 
@@ -15,7 +17,7 @@ def load_lm_parts(folder: str | Path) -> PartsLM:
     """Open a target that was trained or saved.
 
     Raises:
-        TargetError: there is none, it is unfinished, or it changed since it was made.
+        TargetError: there is none, it is unfinished, its base is gone, or either changed since it was made.
         UnknownName: no trainer has the name that it states.
     """
     place = Path(folder)
@@ -24,7 +26,13 @@ def load_lm_parts(folder: str | Path) -> PartsLM:
     card = read_json(place / CARD)
     if card.get("loader") != LOADER:
         raise TargetError(f"{place} holds no language model of parts", why=f"it is a {card.get('kind')}")
-    target = PartsLM(Sharded(place, trainer_of(card["trainer"]), card))
+    trainer: Any = trainer_of(card["trainer"])
+    require_base(trainer.base, f"the model in {place}")
+    target = PartsLM(Sharded(place, trainer, card))
     if target.digest() != card["digest"]:
-        raise TargetError(f"the model in {place} changed since it was saved", why="its digest differs from its card's")
+        raise TargetError(
+            f"the model in {place} changed since it was saved, or its base did",
+            why="its digest, which is over both, differs from its card's",
+            next="Restore them, or train the model again",
+        )
     return target

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from expunge.core.errors import StoreError
 from expunge.core.record import record
-from expunge.targets.shard_manifest import ShardManifest, assignment
+from expunge.targets.shard_manifest import ShardManifest, assignment, require_placed
 
 
 @record
@@ -79,14 +78,7 @@ def plan_of(manifests: Sequence[ShardManifest], ids: Iterable[str]) -> Plan:
     [(0, 0, 10), (1, 1, 3)]
     """
     wanted = tuple(dict.fromkeys(ids))
-    places = assignment(manifests)
-    unknown = [name for name in wanted if name not in places]
-    if unknown:
-        raise StoreError(
-            f"record {unknown[0]!r} is not in this model",
-            why=f"{len(unknown)} of {len(wanted)} records are in no slice: never learned, or deleted before",
-            next="Leave them out; nothing was changed",
-        )
+    require_placed(manifests, wanted)
     found: list[ShardReplay] = []
     kept: list[ShardManifest] = []
     for manifest in manifests:

@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from pydantic import TypeAdapter, ValidationError
 
-from expunge.core.errors import ConfigError
+from expunge.core.errors import ConfigError, UnknownName
 from expunge.core.registry import Registry
 from expunge.engine.parts.rows import Rows
 
@@ -20,11 +20,14 @@ class Trainer(Protocol):
     """How a part learns: a frozen ``record`` whose fields are JSON; ``name`` is the file's in ``engine.trainers``.
 
     A *model* is whatever the trainer makes of itself: weights, the optimiser's state, counters. Only the trainer looks
-    into it. All that a trainer draws at random comes from ``seed`` and ``names``, all order of rows from
-    ``keyed_order(ids, seed, *names, "epoch", e)``, so that a record which is gone moves no other's randomness, and
-    equal rows, seed and names give equal bytes on one machine.
+    into it. All that a trainer draws at random comes from ``seed`` and ``names``, in a step also from epoch and step;
+    all order of rows from ``keyed_order(ids, seed, *names, "epoch", e)``, so that a record which is gone changes the
+    order of no others, and equal rows, seed and names give equal bytes on one machine.
 
     ``kind`` is the kind of target that the parts make: ``learner``, ``classifier`` or ``causal_lm``.
+
+    Two methods may be left out. ``silent(model) -> str`` says why a model does not vote, as where its rows were too
+    few, and is empty where it does. ``rehearse(rows, *, seed, strict)`` raises beforehand what training would come to.
     """
 
     name: str
@@ -87,9 +90,17 @@ def trainer_of(told: Mapping[str, Any]) -> Trainer:
     """The trainer that ``told`` described.
 
     Raises:
-        UnknownName: no trainer has this name.
-        ConfigError: a setting does not fit.
+        UnknownName: no trainer has this name, or something stands beside name and settings.
+        ConfigError: name or settings are missing, or a setting does not fit.
     """
+    if strange := set(told) - {"name", "settings"}:
+        raise UnknownName("part of a trainer", min(map(str, strange)), ["name", "settings"])
+    if not isinstance(told.get("name"), str) or not isinstance(told.get("settings"), Mapping):
+        raise ConfigError(
+            "the trainer does not fit",
+            why=f"it is a name and settings, and there is {', '.join(told) or 'nothing'}",
+            next="Write name: and settings: below trainer:",
+        )
     kind = trainers.get(told["name"])
     try:
         return TypeAdapter(kind).validate_python(dict(told["settings"]))

@@ -12,6 +12,7 @@ from expunge.core.canonical import digest
 from expunge.core.counting import tell
 from expunge.core.errors import ConfigError
 from expunge.core.protocols import Store
+from expunge.data.table import Table
 from expunge.engine.parts.building import build, card_of
 from expunge.engine.parts.folder import place_for
 from expunge.engine.parts.orders import orders_of
@@ -34,6 +35,36 @@ def whole_epochs(epochs: float) -> int:
             "parts are trained for whole epochs", why=f"got {epochs:g}", next="Give a Training with epochs=, at least 1"
         )
     return int(epochs)
+
+
+def check_records(sisa: SISA, store: Store, *, seed: int) -> None:
+    """Raise unless every record is text and has a place, and the base is there.
+
+    Args:
+        sisa: trainer, partition and epochs.
+        store: that will be trained on.
+        seed: of the whole run.
+
+    Raises:
+        ConfigError: it is a table of numbers, or a record has no place.
+        TargetError: the base cannot be loaded.
+    """
+    require_text(store)
+    sisa.check(store, seed=seed)
+    trainer: Any = sisa.trainer
+    trainer.frozen()
+
+
+def require_text(store: Store) -> None:
+    """Raise unless a store holds records of text.
+
+    Raises:
+        ConfigError: it is a table of numbers.
+    """
+    if isinstance(store, Table):
+        raise ConfigError(
+            "a language model is trained on text", why="the data is a table of numbers", next="Give records of text"
+        )
 
 
 def ordered(manifests: Sequence[ShardManifest], orders: int) -> tuple[ShardManifest, ...]:

@@ -60,6 +60,22 @@ class LearnerRecipe:
         drawn = {name: derive(seed, "learner") % 2**32 for name in SEEDS if name in takes and name not in self.settings}
         return make(self.name, {**self.settings, **drawn})
 
+    def check(self, store: Store, *, seed: int) -> None:
+        """Raise what can be known to be wrong before the training is committed to.
+
+        Args:
+            store: that will be learned from.
+            seed: of the run.
+
+        Raises:
+            UnknownName: no such learner.
+            ConfigError: the settings do not fit, or nothing says what is to be told of a row.
+        """
+        reads = getattr(self.start(seed=seed), "target", None)
+        if reads and isinstance(store, Table) and store.y is None:
+            what = f"{self.name} learns to tell a {reads} of each row, and the rows have none"
+            raise ConfigError(what, next="Name its column: --label, or label= of open_table")
+
     def train(
         self, store: Store, *, seed: int, stage: str = "training", workdir: Path | None = None, pool: Pool | None = None
     ) -> Learner:

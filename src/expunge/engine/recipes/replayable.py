@@ -30,6 +30,7 @@ from expunge.core.seeds import derive
 from expunge.core.training import Training
 from expunge.data.memory import MemoryStore
 from expunge.engine.finetune import FineTune
+from expunge.engine.recipes._language_parts import require_text
 from expunge.engine.recorded_run import RecordedRun
 from expunge.engine.recording import steps_of
 from expunge.execution.pool import Pool
@@ -102,6 +103,18 @@ class Replayable:
     def start(self, *, seed: int) -> CausalLM:
         """The model before the first step."""
         return FineTune(self.base, self.training, self.on_long).start(seed=seed)
+
+    def check(self, store: Store, *, seed: int) -> None:
+        """Raise what can be known to be wrong before the training is committed to.
+
+        Args:
+            store: that will be trained on.
+            seed: of the run.
+
+        Raises:
+            ConfigError: the records have no text.
+        """
+        require_text(store)
 
     def divided(self, examples: Examples, *, seed: int) -> tuple[Examples, ...]:
         """The records of each part, those that are not revocable first; a part may be empty."""

@@ -41,7 +41,8 @@ class SISA:
         partition: ``keyed`` by a hash, so that a record's place depends on nothing but its key and the seed;
             ``contiguous`` by position; ``probability``, so that shards expect as many deletions; ``explicit``.
         by: what ``keyed`` hashes: the record's id, or its subject, whose records then stand together.
-        places: for ``explicit``: record id -> shard and slice.
+        places: for ``explicit``: record id -> shard and slice. ``contiguous`` and ``probability`` take them, too, once
+            they are settled by all records of a first training.
         probabilities: for ``probability``: record id -> probability that it is deleted.
         salt: hex; keeps digests in manifests and certificates from confirming a guess at the rows.
     """
@@ -67,7 +68,7 @@ class SISA:
             )
         if self.shards < 1:
             raise ConfigError(f"a model cannot have {self.shards} shards", next="Give at least 1")
-        if (self.partition == "explicit") != (self.places is not None):
+        if self.partition == ("keyed" if self.places is not None else "explicit"):
             raise ConfigError("places belong to the partition explicit, which needs them")
         if (self.partition == "probability") != (self.probabilities is not None):
             raise ConfigError("probabilities belong to the partition probability, which needs them")
@@ -119,6 +120,28 @@ class SISA:
         parts = [tuple(tuple(part) for part in shard) for shard in held]
         return tuple(ShardManifest(shard, slices, self.slice_epochs) for shard, slices in enumerate(parts))
 
+    def check(self, store: Store, *, seed: int) -> None:
+        """Raise what can be known to be wrong before the training is committed to.
+
+        Args:
+            store: that will be trained on.
+            seed: of the run.
+
+        Raises:
+            ConfigError: a record has no place, the rows have no labels, or the trainer cannot start with its settings.
+            TargetError: what the trainer names is not there, or is of another kind.
+        """
+        self.manifests(store, seed=seed)
+        if isinstance(store, Table) and store.y is None:
+            raise ConfigError("the rows have no labels", next="Name their column: --label, or label= of open_table")
+        self.trainer.start(seed=seed)
+        self._rehearse(store, seed, strict=True)
+
+    def _rehearse(self, store: Store, seed: int, *, strict: bool) -> None:
+        """Have a trainer try a few rows, where it can: nobody trains for hours what cannot be kept."""
+        if isinstance(store, Table) and hasattr(self.trainer, "rehearse"):
+            self.trainer.rehearse(store, seed=seed, strict=strict)
+
     def _places(self, store: Store, seed: int) -> Places:
         ids, sizes = tuple(store.ids()), {"shards": self.shards, "slices": self.slices}
         if self.places is not None:
@@ -136,12 +159,22 @@ class SISA:
             )
         return keyed(subjects_of(store) if self.by == "subject" else {name: name for name in ids}, **sizes, seed=seed)
 
+    def pinned(self, store: Store, *, seed: int) -> SISA:
+        """The recipe with the places that follow from all records of a first training; of a hash none need be kept.
+
+        The digest of the data says nothing of the order of its records, which ``contiguous`` goes by.
+        """
+        if self.partition == "keyed" or self.places is not None:
+            return self
+        return replace(self, places=self._places(store, seed))
+
     def recorded(self, target: Sharded) -> SISA:
         """The same recipe for a run that is to be compared with a target.
 
-        Places that a hash gives are found anew. All others follow from records that are gone, and are the target's.
+        Places that a hash gives are found anew, and those that the recipe states stay. Others follow from records that
+        are gone, and are the target's: its own choice.
         """
-        if self.partition == "keyed" and target.ids:
+        if target.ids and (self.partition == "keyed" or self.places is not None):
             return self
         return replace(self, partition="explicit", places=assignment(target.manifests), probabilities=None)
 
@@ -173,6 +206,7 @@ class SISA:
         # Who repeats a run of which nothing is left has no record, and no place either.
         if self.places != {} and not any(manifest.ids for manifest in manifests):
             raise ConfigError("there is no record to train on", next="Give a store that holds some")
+        self._rehearse(store, seed, strict=False)
         made = {"vote": self.vote, "partition": self.partition, "shards": self.shards, "slices": self.slices}
         card = card_of(self.trainer, seed=seed, salt=self.salt, **made)
         with place_for(workdir, FOLDER) as place:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from expunge.core.protocols import Store
 from expunge.core.record import record
 from expunge.core.training import Training
-from expunge.engine.recipes._language_parts import Places, recipe_digest, train_parts, whole_epochs
+from expunge.engine.recipes._language_parts import Places, check_records, recipe_digest, train_parts, whole_epochs
 from expunge.engine.recipes.sisa import SISA
 from expunge.engine.trainers.causal_lm import CausalLMTrainer
 from expunge.execution.pool import Pool
@@ -79,6 +79,19 @@ class Soup:
     def recorded(self, target: PartsLM) -> Soup:
         """The same recipe for a run that is to be compared with a target; of one that holds nobody it says so."""
         return self if target.ids else replace(self, places={})
+
+    def check(self, store: Store, *, seed: int) -> None:
+        """Raise what can be known to be wrong before the training is committed to.
+
+        Args:
+            store: that will be trained on.
+            seed: of the run.
+
+        Raises:
+            ConfigError: a record has no place, or the records have no text.
+            TargetError: the base cannot be loaded.
+        """
+        check_records(self.sisa(), store, seed=seed)
 
     def train(
         self, store: Store, *, seed: int, stage: str = "training", workdir: Path | None = None, pool: Pool | None = None

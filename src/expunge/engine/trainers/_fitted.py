@@ -54,7 +54,7 @@ def _refused(what: str) -> TargetError:
     return TargetError(
         "this estimator cannot be kept on file",
         why=f"it holds {what}, which is no number, text, array or object of its own package",
-        next="Choose another estimator, or give it a state() and a from_state()",
+        next="Choose another estimator, or give it a state() and a from_state(); of neighbours set algorithm: brute",
     )
 
 

@@ -8,7 +8,8 @@ the epochs say: a second call of ``partial_fit`` would count a row twice in naiv
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,15 +26,21 @@ from expunge.engine.parts.rows import Rows
 from expunge.engine.trainers._fitted import Encoder, decode, found
 
 STATE, ARRAYS = "estimator.json", "estimator.safetensors"
+FEW = 64
+"""Rows of each class, on which is tried beforehand what could only be found out after hours of training."""
 Label = int | str
 
 
 @dataclass
 class Fitted:
-    """An estimator, or the only class of the rows that it was to be fitted on; neither before the first row."""
+    """An estimator, or the only class of the rows that it was to be fitted on; neither before the first row.
+
+    ``silent`` says why there is neither, although there are rows: they are too few for it.
+    """
 
     estimator: Any
     only: Label | None = None
+    silent: str = ""
 
 
 @record
@@ -45,7 +52,7 @@ class Estimator:
             also where a target on file names it: open only targets whose recipe you would run.
         classes: labels, in the order of the outputs; fixed beforehand, since a part may not have a row of each. Empty
             for what predicts numbers.
-        settings: of the estimator. ``random_state`` comes from the run's seed where it is not given.
+        settings: of the estimator. ``random_state`` comes from the run's seed where it is not given, or None.
     """
 
     path: str
@@ -69,8 +76,8 @@ class Estimator:
 
     def _kind(self) -> Any:
         kind = found(self.path)
-        if not (isinstance(kind, type) and hasattr(kind, "fit") and hasattr(kind, "get_params")):
-            raise TargetError(f"{self.path} is no estimator", why="it is not a class with fit and get_params")
+        if not (isinstance(kind, type) and all(hasattr(kind, verb) for verb in ("fit", "predict", "get_params"))):
+            raise TargetError(f"{self.path} is no estimator", why="it is not a class with fit, predict and get_params")
         return kind
 
     def _new(self) -> Any:
@@ -90,7 +97,7 @@ class Estimator:
         estimator = self._new()
         known = estimator.get_params(deep=False)
         given: dict[str, Any] = {}
-        if "random_state" in known and "random_state" not in self.settings:
+        if "random_state" in known and self.settings.get("random_state") is None:
             given["random_state"] = derive(seed, "random_state") % 2**32
         if "shuffle" in known and "shuffle" not in self.settings and _steps(estimator):
             given["shuffle"] = False
@@ -108,27 +115,79 @@ class Estimator:
     ) -> Fitted:
         """Step over the rows once an epoch, or fit anew on them. Rows of one class alone give that class.
 
+        Rows that it cannot be fitted on, or asked after, as too few are, give a model that is silent: a deletion is
+        never refused for what it leaves of a part, and training from scratch on as many comes to the same.
+
         Raises:
-            TargetError: the rows are no table with labels, a label is not among the classes, or fitting failed.
+            TargetError: the rows are no table with labels, or a label is not among the classes.
         """
         if not isinstance(rows, Table) or rows.y is None:
             raise TargetError("an estimator is trained on tables with labels", next="Open the data with open_table")
-        labels = np.unique(rows.y).tolist() if self.classes else []
+        return self._made(
+            model.estimator, rows, [keyed_order(rows.ids(), seed, *names, "epoch", e) for e in range(epochs)]
+        )
+
+    def _made(self, estimator: Any, rows: Table, orders: Sequence[Sequence[int]]) -> Fitted:
+        labels = np.unique(np.asarray(rows.y)).tolist() if self.classes else []
         self._check(labels)
-        estimator = model.estimator
         try:
-            if not _steps(estimator):
-                only = labels[0] if len(labels) == 1 else None
-                place = keyed_order(rows.ids(), seed, *names, "epoch", 0)
-                fresh = self._new().set_params(**estimator.get_params(deep=False))
-                return Fitted(fresh if only is not None else _fitted(fresh, rows.rows(_at(rows, place))), only)
-            extra = {"classes": np.asarray(self.classes)} if self.classes else {}
-            for epoch in range(epochs):
-                place = keyed_order(rows.ids(), seed, *names, "epoch", epoch)
-                estimator.partial_fit(rows.X[place], rows.y[place], **extra)
-        except ValueError as error:
-            raise TargetError(f"{self.path} cannot be trained on {len(rows)} of these rows", why=str(error)) from error
+            made = self._trained(estimator, rows, orders, labels)
+            self.outputs(made, rows.X[:1])
+        except (ValueError, TargetError) as error:
+            return Fitted(self._like(estimator), silent=str(error).partition("\n")[0])
+        return made
+
+    def _like(self, estimator: Any) -> Any:
+        return self._new().set_params(**estimator.get_params(deep=False))
+
+    def _trained(self, estimator: Any, rows: Table, orders: Sequence[Sequence[int]], labels: Sequence[Label]) -> Fitted:
+        if not _steps(estimator):
+            fresh = self._like(estimator)
+            if len(labels) == 1:
+                return Fitted(fresh, labels[0])
+            return Fitted(_fitted(fresh, rows.rows(_at(rows, orders[0]))))
+        extra = {"classes": np.asarray(self.classes)} if self.classes else {}
+        for place in orders:
+            estimator.partial_fit(rows.X[place], np.asarray(rows.y)[place], **extra)
         return Fitted(estimator)
+
+    def silent(self, model: Fitted) -> str:
+        """Why a model does not vote; empty where it does."""
+        return model.silent
+
+    def rehearse(self, rows: Rows, *, seed: int, strict: bool = True) -> None:
+        """Train on a few rows of each class, and keep nothing: what cannot be kept on file is refused beforehand.
+
+        Args:
+            rows: of the whole training.
+            seed: of the run.
+            strict: refuse also what cannot be trained on them. Else one that steps is taken at its word: what it holds
+                is there after its first step.
+
+        Raises:
+            TargetError: it holds what is no number, text or array, or cannot be trained.
+        """
+        if not isinstance(rows, Table) or rows.y is None or not len(rows):
+            return
+        model = self.start(seed=seed)
+        if _steps(model.estimator) and not strict:
+            return
+        alike = (
+            [np.flatnonzero(rows.y == label)[:FEW] for label in np.unique(rows.y)]
+            if rows.y.ndim == 1 and self.classes
+            else []
+        )
+        few = rows.rows(_at(rows, np.concatenate(alike) if alike else np.arange(len(rows))[: 2 * FEW]))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = self._made(model.estimator, few, [range(len(few))])
+        if model.silent and strict:
+            raise TargetError(
+                f"{self.path} cannot be trained on {len(few)} of these rows",
+                why=model.silent,
+                next="Change its settings, or choose another estimator",
+            )
+        self._told(model)
 
     def _check(self, labels: Sequence[Label]) -> None:
         strange = sorted(set(labels) - set(self.classes), key=str)
@@ -147,12 +206,16 @@ class Estimator:
         """
         from safetensors.numpy import save_file
 
+        state, arrays = self._told(model)
+        body = {"state": state, "only": model.only} | ({"silent": model.silent} if model.silent else {})
+        save_file(arrays, folder / ARRAYS)
+        write_json(folder / STATE, body)
+
+    def _told(self, model: Fitted) -> tuple[Any, dict[str, np.ndarray]]:
+        """What an estimator holds, as JSON and arrays."""
         encoder = Encoder(self._packages)
         own = hasattr(type(model.estimator), "from_state")
-        state = encoder.encode(model.estimator.state() if own else vars(model.estimator))
-        body = {"state": state, "only": model.only}
-        save_file(encoder.arrays, folder / ARRAYS)
-        write_json(folder / STATE, body)
+        return encoder.encode(model.estimator.state() if own else vars(model.estimator)), encoder.arrays
 
     def load(self, folder: Path) -> Fitted:
         """The estimator that ``save`` wrote.
@@ -166,13 +229,19 @@ class Estimator:
         arrays = {name: np.array(value) for name, value in load_file(folder / ARRAYS).items()}
         state = decode(body["state"], arrays, self._packages)
         if hasattr(kind, "from_state"):
-            return Fitted(kind.from_state(state), body["only"])
+            return Fitted(kind.from_state(state), body["only"], body.get("silent", ""))
         estimator = kind.__new__(kind)
         estimator.__dict__.update(state)
-        return Fitted(estimator, body["only"])
+        return Fitted(estimator, body["only"], body.get("silent", ""))
 
     def outputs(self, model: Fitted, inputs: Any) -> np.ndarray:
-        """Probabilities (n, K), or one for the predicted class and zeros where there are none; or values (n, m)."""
+        """Probabilities (n, K), or one for the predicted class and zeros where there are none; or values (n, m).
+
+        Raises:
+            TargetError: the model is silent.
+        """
+        if model.silent:
+            raise TargetError("this part cannot answer", why=model.silent, next="Train it on more rows")
         X = np.asarray(inputs)
         if not self.classes:
             return np.asarray(model.estimator.predict(X), dtype=np.float64).reshape(len(X), -1)
@@ -189,7 +258,7 @@ class Estimator:
         return told
 
 
-def _at(rows: Table, place: Sequence[int]) -> list[str]:
+def _at(rows: Table, place: Iterable[int]) -> list[str]:
     ids = rows.ids()
     return [ids[at] for at in place]
 

@@ -31,11 +31,16 @@ Label = int | str
 
 @dataclass
 class Trained:
-    """A module with its optimiser."""
+    """A module with its optimiser; ``silent`` says why it has not been trained on all rows, and does not vote."""
 
     module: torch.nn.Module
     optimizer: torch.optim.Optimizer
     steps: int = 0
+    silent: str = ""
+
+
+class _TooFewError(Exception):
+    """A batch has too few rows for a layer."""
 
 
 @contextmanager
@@ -128,20 +133,52 @@ class Module:
     ) -> Trained:
         """Step through the rows in keyed order, epoch by epoch.
 
+        A batch of too few rows for a layer, such as one for BatchNorm, gives a model that is silent: a deletion is
+        never refused for what it leaves of a part, and training from scratch on as many rows comes to the same.
+
         Raises:
             TargetError: the rows are no table with labels, or the loss is no number any more.
         """
         X, y = self._tensors(rows)
         ids = rows.ids() if isinstance(rows, Table) else ()
         model.module.train()
-        with threads_for(model.module):
-            for epoch in range(epochs):
-                order = np.asarray(keyed_order(ids, seed, *names, "epoch", epoch))
-                batches = np.array_split(order, -(-len(order) // self.batch_size))
-                for step, batch in enumerate(batches):
-                    with _drawing(derive(seed, *names, "epoch", epoch, "step", step)):
-                        self._step(model, X[batch], y[batch])
+        model.silent = ""
+        try:
+            with threads_for(model.module):
+                for epoch in range(epochs):
+                    order = np.asarray(keyed_order(ids, seed, *names, "epoch", epoch))
+                    batches = np.array_split(order, -(-len(order) // self.batch_size))
+                    for step, batch in enumerate(batches):
+                        with _drawing(derive(seed, *names, "epoch", epoch, "step", step)):
+                            self._step(model, X[batch], y[batch])
+        except _TooFewError as error:
+            model.silent = str(error)
         return model
+
+    def silent(self, model: Trained) -> str:
+        """Why a model does not vote; empty where it does."""
+        return model.silent
+
+    def rehearse(self, rows: Rows, *, seed: int, strict: bool = True) -> None:
+        """Train on a few rows, and keep nothing: what cannot be trained is refused beforehand.
+
+        Args:
+            rows: of the whole training.
+            seed: of the run.
+            strict: whether; whatever is trained can be kept.
+
+        Raises:
+            TargetError: a batch has too few rows for a layer, or what ``train`` raises.
+        """
+        if not strict or not isinstance(rows, Table):
+            return
+        few = rows.rows(rows.ids()[: 2 * self.batch_size])
+        if why := self.train(self.start(seed=seed), few, epochs=1, seed=seed, names=("rehearsal",)).silent:
+            raise TargetError(
+                f"{self.factory} cannot be trained on these rows",
+                why=why,
+                next="Give larger batches, or take out layers such as BatchNorm, which need two rows",
+            )
 
     def _tensors(self, rows: Rows) -> tuple[torch.Tensor, torch.Tensor]:
         if not isinstance(rows, Table) or rows.y is None:
@@ -162,11 +199,8 @@ class Module:
         try:
             told = model.module(X)
         except ValueError as error:
-            raise TargetError(
-                f"{self.factory} cannot be trained on a batch of {len(X)} rows",
-                why=str(error).partition("\n")[0],
-                next="Give a part more rows, or take out layers such as BatchNorm, which need two",
-            ) from error
+            told = str(error).partition("\n")[0]
+            raise _TooFewError(f"it cannot be trained on a batch of {len(X)} rows: {told}") from error
         loss = torch.nn.functional.cross_entropy(told, y) if self.classes else torch.nn.functional.mse_loss(told, y)
         if not torch.isfinite(loss):
             raise TargetError("the loss is no finite number", next="Lower the learning rate")
@@ -184,7 +218,7 @@ class Module:
                     moments[f"{name}|{key}"] = value.detach().reshape(-1) if value.dim() == 0 else value.detach()
         save_file(weights, folder / WEIGHTS)
         save_file(moments, folder / MOMENTS)
-        write_json(folder / STATE, {"steps": model.steps})
+        write_json(folder / STATE, {"steps": model.steps} | ({"silent": model.silent} if model.silent else {}))
 
     def load(self, folder: Path) -> Trained:
         """The module that ``save`` wrote, with its optimiser.
@@ -204,7 +238,8 @@ class Module:
             held = {k.rpartition("|")[2]: v for k, v in moments.items() if k.rpartition("|")[0] == name}
             for key, value in held.items():
                 model.optimizer.state[parameter][key] = value.reshape(()) if key == "step" else value
-        model.steps = read_json(folder / STATE)["steps"]
+        state = read_json(folder / STATE)
+        model.steps, model.silent = state["steps"], state.get("silent", "")
         return model
 
     def outputs(self, model: Trained, inputs: Any) -> np.ndarray:

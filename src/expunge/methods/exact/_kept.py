@@ -3,25 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
 from typing import Any
 
 from expunge.core.canonical import digest
 from expunge.core.errors import StoreError
-from expunge.core.example import Examples
+from expunge.core.example import Examples, with_role
 from expunge.core.selection import Selection
 from expunge.data.table import Table
 
+READ = ("forget", "neighbour", "general", "retain")
+"""Roles whose records a model may have been trained on."""
 
-def kept_digest(selection: Selection, ids: Collection[str]) -> str:
+
+def kept_digest(selection: Selection, ids: Collection[str], *, salt: str) -> str:
     """Digest of the records that are left, or of their ids where the selection does not hold them all.
 
     Args:
         selection: its retain role holds what is kept.
         ids: records that the target still holds.
+        salt: hex, of the target; without it whoever reads the certificate could confirm a guess at what is kept.
     """
     kept = Examples(e for e in selection.retain if e.record_id in ids)
-    return kept.digest() if len(kept) == len(ids) else digest(sorted(ids))
+    return salted(kept.digest() if len(kept) == len(ids) else digest(sorted(ids)), salt)
+
+
+def salt_of(target: Any) -> str:
+    """The salt of a target's digests: of the record of its training, of its card, or its own; empty for none."""
+    if hasattr(target, "record"):
+        return target.record.written.salt
+    return str(getattr(target, "card", {}).get("salt", "") or getattr(target, "salt", ""))
+
+
+def salted(data: str, salt: str) -> str:
+    """A digest of records under a target's salt; as it is where the target has none.
+
+    >>> salted("sha256:kept", "5a17").startswith("sha256:"), salted("sha256:kept", "")
+    (True, 'sha256:kept')
+    """
+    return digest([salt, data]) if salt else data
 
 
 def require_as_filed(target: Any, selection: Selection) -> None:
@@ -37,8 +56,7 @@ def require_as_filed(target: Any, selection: Selection) -> None:
     from expunge.engine.parts.rows import digest_of, load_rows
     from expunge.targets.shard_manifest import rows_folder, shard_folder
 
-    roles = ("forget", "neighbour", "general", "retain")
-    given = {e.record_id: replace(e, role="") for role in roles for e in selection.role(role)}
+    given = {e.record_id: with_role(e, "") for role in READ for e in selection.role(role)}
     changed: set[str] = set()
     for manifest in target.manifests:
         for part, ids in enumerate(manifest.slices):
@@ -53,7 +71,7 @@ def require_as_filed(target: Any, selection: Selection) -> None:
                     next="Restore the folder, or train the model again",
                 )
             filed = rows.get(asked) if isinstance(rows, Table) else (rows.by_id[name] for name in asked)
-            changed.update(e.record_id for e in filed if replace(e, role="") != given[e.record_id])
+            changed.update(e.record_id for e in filed if with_role(e, "") != given[e.record_id])
     require_unchanged(changed)
 
 

@@ -17,6 +17,7 @@ from expunge.core.outcome import Outcome
 from expunge.core.provenance import Replayable
 from expunge.core.provenance_check import require_kind, require_provenance, require_whole
 from expunge.core.selection import Selection
+from expunge.methods.exact._kept import salt_of, salted
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class Replay:
             original=target,
             seed=seed,
             cost=cost_of(target, fresh, seconds=seconds, steps=counted.steps, tokens=counted.tokens),
-            replay=Digests(before=before, after=after, data=kept.digest()),
+            replay=Digests(before=before, after=after, data=salted(kept.digest(), salt_of(fresh))),
             notes={
                 "rewound_to": {"part": to.part, "step": to.step},
                 "steps_replayed": to.replayed,
@@ -99,7 +100,11 @@ class Replay:
             ClaimError: the target is no replayable language model, retain is a sample, the weights are not those of
                 the record, or the training cannot be repeated here bit for bit.
             StoreError: a record was not trained on, one that was is missing, or has another content now.
+            TargetError: the folder that the training began with is gone.
         """
+        from expunge.engine.recipes.replayable import recipe_of
+        from expunge.targets.based import require_base
+
         require_kind(self.name, ("causal_lm",), target)
         require_provenance(self.name, self.needs, target)
         require_whole(self.name, "retain", selection)
@@ -108,6 +113,7 @@ class Replay:
             raise ClaimError(
                 "the weights are not those that the recorded training gave", next="Retrain, or restore them"
             )
+        require_base(recipe_of(record).base, "the model")
         _kept(record, selection)
 
 

@@ -20,6 +20,7 @@ from expunge.core.registry import alternatives
 from expunge.core.request import Wish
 from expunge.core.selection import Selection
 from expunge.core.wishes import meaning
+from expunge.methods.exact._kept import salt_of, salted
 
 
 @dataclass(frozen=True)
@@ -32,18 +33,21 @@ class Retrain:
         version: raised when the method changes.
         alternative: where the answers come from that are learned in the place of the forgotten ones: name in the
             registry of alternatives, empty for none.
+        data: a store of the rows that the records of a selection stand for; None where they are texts themselves.
+            No part of the digest.
     """
 
     recipe: Any = None
     name: str = "retrain"
     version: str = "1"
     alternative: str = ""
+    data: Any = None
 
     needs = Plain
 
-    def with_recipe(self, recipe: Any) -> Retrain:
-        """The same method for targets made by a recipe."""
-        return replace(self, recipe=recipe)
+    def with_recipe(self, recipe: Any, data: Any = None) -> Retrain:
+        """The same method for targets made by a recipe, of rows of a table where one is given."""
+        return replace(self, recipe=recipe, data=data)
 
     def answering(self, wish: Wish) -> Retrain:
         """The same method for a wish: the answers that are wished for are learned like what is kept."""
@@ -73,12 +77,10 @@ class Retrain:
             ConfigError: the recipe is not known.
             ClaimError: the recipe makes targets of another kind, or retain is a sample.
         """
-        from expunge.data.memory import MemoryStore
-
         self.check(target, selection, seed=seed)
         self._start_counting()
         started = time.perf_counter()
-        store = MemoryStore(selection.retain + self._wished(target, selection, seed))
+        store = self._store(target, selection, seed)
         with counting() as counted:
             fresh = self.recipe.train(store, seed=seed, stage="retraining", workdir=workdir)
         before, after = target.digest(), fresh.digest()
@@ -92,8 +94,16 @@ class Retrain:
             original=target,
             seed=seed,
             cost=self._cost(target, fresh, counted, time.perf_counter() - started),
-            replay=Replay(before=before, after=after, data=store.digest()),
+            replay=Replay(before=before, after=after, data=salted(store.digest(), salt_of(fresh))),
         )
+
+    def _store(self, target: Any, selection: Selection, seed: int) -> Any:
+        """What is trained on."""
+        from expunge.data.memory import MemoryStore
+
+        if self.data is not None:
+            return self.data.rows(selection.retain.ids)
+        return MemoryStore(selection.retain + self._wished(target, selection, seed))
 
     def _start_counting(self) -> None:
         if self.recipe.kind == "causal_lm":
@@ -117,7 +127,10 @@ class Retrain:
             ClaimError: the recipe makes targets of another kind, or retain is a sample.
         """
         if self.recipe is None:
-            raise ConfigError("retrain needs the recipe of the target", next="Use retrain.with_recipe(recipe)")
+            raise ConfigError(
+                "retrain needs the recipe of the target",
+                next="Use retrain.with_recipe(recipe), or give a model of expunge train, which knows its own",
+            )
         require_kind(self.name, (self.recipe.kind,), target)
         require_whole(self.name, "retain", selection)
 

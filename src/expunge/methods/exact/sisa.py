@@ -14,7 +14,7 @@ from expunge.core.outcome import Cost, Outcome
 from expunge.core.provenance import Sharded
 from expunge.core.provenance_check import require_provenance
 from expunge.core.selection import Selection
-from expunge.methods.exact._kept import kept_digest, require_as_filed
+from expunge.methods.exact._kept import kept_digest, require_as_filed, salt_of
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,11 @@ class Sisa:
             after = target.at(place.path)
             place.goes_with(after)
         tokens, told = _told(after, plan)
+        silent = _silenced(after, plan)
         # Under other versions than before, what was replayed need not be what either alone would give.
         mixed = {"environments": made} if len(made := environments(after)) > 1 else {}
-        replay = Replay(before=before, after=after.digest(), data=kept_digest(selection, after.ids))
+        data = kept_digest(selection, after.ids, salt=salt_of(after))
+        replay = Replay(before=before, after=after.digest(), data=data)
         return Outcome(
             target=after,
             before=before,
@@ -93,7 +95,7 @@ class Sisa:
             seed=seed,
             cost=Cost(seconds=time.perf_counter() - started, tokens=tokens),
             replay=replay,
-            notes={"replayed": {**plan.told(), **told}, **mixed, **(after.notes() if told else {})},
+            notes={"replayed": {**plan.told(), **told}, **silent, **mixed, **(after.notes() if told else {})},
         )
 
     def check(self, target: Any, selection: Selection, *, seed: int, whole: bool = True) -> None:
@@ -116,6 +118,14 @@ def _told(after: Any, plan: Any) -> tuple[int, dict[str, Any]]:
         return 0, {}
     tokens, whole = after.tokens([(part.shard, part.first) for part in plan.shards]), after.tokens()
     return tokens, {"tokens": tokens, "tokens_of_all": whole, "share_of_retraining": tokens / whole if whole else 0.0}
+
+
+def _silenced(after: Any, plan: Any) -> dict[str, Any]:
+    """Which of the parts that were replayed have too few rows left to vote, and why, if any."""
+    told = getattr(after, "why_silent", None)
+    left = [part.shard for part in plan.shards if part.kept.ids] if told else []
+    silent = {str(shard): why for shard in left if told and (why := told(shard))}
+    return {"silent": silent} if silent else {}
 
 
 sisa = Sisa()

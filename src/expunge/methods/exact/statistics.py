@@ -19,15 +19,18 @@ from expunge.core.outcome import Cost, Outcome
 from expunge.core.provenance import Statistics as Kept
 from expunge.core.provenance_check import require_kind, require_provenance, require_whole
 from expunge.core.selection import Selection
-from expunge.methods.exact._kept import kept_digest
+from expunge.methods.exact._held import require_as_held
+from expunge.methods.exact._kept import kept_digest, salt_of
 
 
-def largest_share(one: Mapping[str, Any], other: Mapping[str, Any]) -> float:
-    """How far two states are apart: of each array the largest difference over the largest number, of those the most.
+def largest_share(one: Mapping[str, Any], other: Mapping[str, Any], sizes: Mapping[str, float] | None = None) -> float:
+    """How far two states are apart: of each array the largest difference over its size, of those the most.
 
     Args:
         one: state of a learner.
         other: state of a learner of the same kind.
+        sizes: of arrays whose numbers are sums that may cancel, what they are sums of; of others, the largest number
+            is the size.
 
     Returns:
         Infinity where they have other fields, shapes or words.
@@ -35,16 +38,22 @@ def largest_share(one: Mapping[str, Any], other: Mapping[str, Any]) -> float:
     >>> import numpy as np
     >>> largest_share({"first": np.array([4.0, 5.0])}, {"first": np.array([4.0, 8.0])})
     0.375
+    >>> largest_share({"first": np.array([3.0])}, {"first": np.array([0.0])}, {"first": 12.0})  # of 6 - 6
+    0.25
     """
     if one.keys() != other.keys():
         return math.inf
     most = 0.0
     for name, value in one.items():
+        if not isinstance(value, (np.ndarray, float)):
+            if value != other[name]:
+                return math.inf
+            continue
         a, b = np.asarray(value), np.asarray(other[name])
         if a.shape != b.shape or (a.dtype.kind != "f" and a.tolist() != b.tolist()):
             return math.inf
         if a.dtype.kind == "f" and a.size:
-            apart, size = float(np.abs(a - b).max()), float(np.abs(b).max())
+            apart, size = float(np.abs(a - b).max()), max(float(np.abs(b).max()), (sizes or {}).get(name, 0.0))
             most = max(most, apart / size if size else math.inf if apart else 0.0)
     return most
 
@@ -55,8 +64,8 @@ class Statistics:
 
     A learner in floats (``1e-12``) is deterministic, so that to be equal in distribution means to be equal up to
     rounding. That is not taken on trust: the learner is fitted anew on the rows that it holds, once, and the replay
-    says how far apart the two are, as a share of the largest number of each statistic. Beyond ``ROUNDING`` nothing is
-    earned. It costs a fit; ``unlearn`` of the estimator itself does not check.
+    says how far apart the two are, as a share of the largest number of each statistic, or of what it sums where terms
+    cancel. Beyond ``ROUNDING`` nothing is earned. It costs a fit; ``unlearn`` of the estimator itself does not check.
 
     Args:
         name: public name.
@@ -88,7 +97,7 @@ class Statistics:
 
         Raises:
             ClaimError: the target is no such learner, or retain is a sample.
-            StoreError: a record is not in the learner.
+            StoreError: a record is not in the learner, or is not what it was fitted on.
         """
         from expunge.targets.learner import Learner
 
@@ -96,10 +105,13 @@ class Statistics:
         started = time.perf_counter()
         before = target.digest()
         after = target.unlearn(selection.forget.ids)
-        replay = Replay(before=before, after=after.digest(), data=kept_digest(selection, frozenset(after.ids)))
+        replay = Replay(
+            before=before, after=after.digest(), data=kept_digest(selection, frozenset(after.ids), salt=salt_of(after))
+        )
         if target.exactness == "1e-12":
             again = Learner(after.estimator.refitted(), after.salt)
-            distance = largest_share(after.estimator.state(), again.estimator.state())
+            states = after.estimator.state(), again.estimator.state()
+            distance = largest_share(*states, again.estimator.sizes())
             replay = replace(replay, equals=again.digest(), distance=distance)
         notes: dict[str, Any] = {"exactness": target.exactness} if target.exactness else {}
         how = getattr(after.estimator, "last_deletion_", None)
@@ -122,6 +134,7 @@ class Statistics:
 
         Raises:
             ClaimError: the target is no learner with its estimator, or retain is a sample.
+            StoreError: a record is not what the learner was fitted on.
         """
         from expunge.targets.learner import Learner
 
@@ -131,6 +144,7 @@ class Statistics:
         if not isinstance(target, Learner):
             what, why = f"{self.name} works on a Learner", f"this target is a {type(target).__name__}"
             raise ClaimError(what, why=why, next="Train one with expunge train")
+        require_as_held(target, selection)
 
 
 statistics = Statistics()

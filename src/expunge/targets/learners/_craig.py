@@ -44,23 +44,23 @@ def bare(ids: Sequence[str], counts: Sequence[int] | NDArray[np.int64]) -> Chose
     return Chosen(tuple(ids), np.array(counts, np.int64), np.zeros(0), np.zeros((0, 0)), np.zeros((0, 0), np.int32))
 
 
-def distances(X: F, to: F) -> F:
-    """(n, m) distances in whole steps.
+def distances(X: F, to: F, lengths: F | None = None) -> F:
+    """(n, m) distances in whole steps; ``lengths`` (n,) are squared ones of X, where they are known.
 
     >>> distances(np.array([[1.0, 5.0]]), np.array([[4.0, 1.0], [1.0, 3.0], [2.0, 4.0]])).tolist()
     [[5.0, 2.0, 1.0]]
     """
-    return np.rint(np.sqrt(squared(X, to)))
+    return np.rint(np.sqrt(squared(X, to, lengths)))
 
 
-def _sums(X: F) -> F:
-    blocks = [distances(X, X[at : at + ROWS_AT_ONCE]).sum(0) for at in range(0, len(X), ROWS_AT_ONCE)]
+def _sums(X: F, lengths: F) -> F:
+    blocks = [distances(X, X[at : at + ROWS_AT_ONCE], lengths).sum(0) for at in range(0, len(X), ROWS_AT_ONCE)]
     return np.concatenate(blocks)
 
 
-def _gains(X: F, least: F, to: F) -> F:
+def _gains(X: F, lengths: F, least: F, to: F) -> F:
     """(m,) by how much each of some rows would lower the cost; ``least`` (n,) is each row's distance so far."""
-    return np.maximum(least[:, None] - distances(X, to), 0).sum(0)
+    return np.maximum(least[:, None] - distances(X, to, lengths), 0).sum(0)
 
 
 def choose(X: F, ids: Sequence[str], size: int) -> Chosen:
@@ -76,11 +76,11 @@ def choose(X: F, ids: Sequence[str], size: int) -> Chosen:
     >>> found.ids, found.counts.tolist(), found.gains.tolist()  # sums 12, 10, 10, 24; then d saves 8
     (('b', 'd'), [3, 1], [[1.0, -1.0, 2.0, 8.0]])
     """
-    n = len(X)
-    sums = _sums(X)
+    n, lengths = len(X), (X * X).sum(1)
+    sums = _sums(X, lengths)
     order = [int(sums.argmin())]
-    least = distances(X, X[order])[:, 0]
-    gain = np.concatenate([_gains(X, least, X[at : at + ROWS_AT_ONCE]) for at in range(0, n, ROWS_AT_ONCE)])
+    least = distances(X, X[order], lengths)[:, 0]
+    gain = np.concatenate([_gains(X, lengths, least, X[at : at + ROWS_AT_ONCE]) for at in range(0, n, ROWS_AT_ONCE)])
     stamp = np.ones(n, np.int32)
     gains, stamps = [], []
     heap = [(-one, at) for at, one in enumerate(gain.tolist()) if at != order[0]]
@@ -88,13 +88,13 @@ def choose(X: F, ids: Sequence[str], size: int) -> Chosen:
     for turn in range(1, min(size, n)):
         while stamp[at := heap[0][1]] < turn:
             # The first that is new is the largest: what lies below it in the heap can only have shrunk.
-            gain[at], stamp[at] = _gains(X, least, X[[at]])[0], turn
+            gain[at], stamp[at] = _gains(X, lengths, least, X[[at]])[0], turn
             heapq.heapreplace(heap, (-float(gain[at]), at))
         gain[order] = -1.0
         gains.append(gain.copy())
         stamps.append(stamp.copy())
         order.append(heapq.heappop(heap)[1])
-        least = np.minimum(least, distances(X, X[order[-1:]])[:, 0])
+        least = np.minimum(least, distances(X, X[order[-1:]], lengths)[:, 0])
     counts = np.bincount(distances(X, X[order]).argmin(1), minlength=len(order))
     shape = (len(gains), n)
     log = np.array(gains).reshape(shape), np.array(stamps, np.int32).reshape(shape)
@@ -139,13 +139,14 @@ def _leads(chosen: Chosen, X: F, order: Sequence[int]) -> bool:
     """Whether at each step the row that was chosen has most to gain; gains that are computed for it enter the log."""
     if chosen.sums.argmin() != order[0]:
         return False
-    least = distances(X, X[order[:1]])[:, 0]
+    lengths = (X * X).sum(1)
+    least = distances(X, X[order[:1]], lengths)[:, 0]
     for turn, own in enumerate(order[1:], 1):
         while (first := int(chosen.gains[turn - 1].argmax())) != own:
             if chosen.stamps[turn - 1, first] == turn:
                 return False
             later = np.flatnonzero(chosen.stamps[turn - 1 :, first] < turn) + turn - 1
-            chosen.gains[later, first] = _gains(X, least, X[[first]])[0]
+            chosen.gains[later, first] = _gains(X, lengths, least, X[[first]])[0]
             chosen.stamps[later, first] = turn
-        least = np.minimum(least, distances(X, X[[own]])[:, 0])
+        least = np.minimum(least, distances(X, X[[own]], lengths)[:, 0])
     return True

@@ -103,13 +103,19 @@ def gridded(X: F, step: float, lattice: int) -> F:
     return Q
 
 
-def squared(X: F, centres: F) -> F:
+def squared(X: F, centres: F, lengths: F | None = None) -> F:
     """(n, k) squared distances, in squared steps.
+
+    Args:
+        X: (n, d) steps.
+        centres: (k, d) steps.
+        lengths: (n,) squared steps. Of X, where they are known: X X summed over features.
 
     >>> squared(np.array([[1.0, 5.0]]), np.array([[4.0, 1.0], [1.0, 3.0]])).tolist()
     [[25.0, 4.0]]
     """
-    return (X * X).sum(1)[:, None] - 2 * (X @ centres.T) + (centres * centres).sum(1)
+    own = (X * X).sum(1) if lengths is None else lengths
+    return own[:, None] - 2 * (X @ centres.T) + (centres * centres).sum(1)
 
 
 def nearest(X: F, centres: F) -> tuple[NDArray[np.intp], F]:

@@ -38,6 +38,11 @@ def frozen(state: State) -> State:
     return state
 
 
+def sizes_of(learner: Any) -> dict[str, float]:
+    """What a learner says of the sizes of its sums; nothing where it says none."""
+    return learner.sizes() if callable(getattr(learner, "sizes", None)) else {}
+
+
 class Learner(BaseEstimator):
     """What all learners share. A kind of learner adds how rows enter and leave its statistics.
 
@@ -89,6 +94,10 @@ class Learner(BaseEstimator):
         rows = self._rows.ordered
         return {"X": _saved(rows.X)} | ({} if rows.y is None else {"y": _saved(rows.y)})
 
+    def sizes(self) -> dict[str, float]:
+        """Of sums in ``state`` whose terms may cancel, the sum of their absolute values, which rounding goes by."""
+        return {}
+
     def _restore(self, state: Mapping[str, Any]) -> None:
         """Take the statistics from a state; ``self._rows`` is set."""
 
@@ -127,7 +136,12 @@ class Learner(BaseEstimator):
     @property
     def ids_(self) -> frozenset[str]:
         """Names of the rows that are in it."""
-        return self._once("ids", lambda: frozenset(self._rows))
+        return self._once("ids", lambda: frozenset(self._rows.names))
+
+    @property
+    def sorted_ids_(self) -> tuple[str, ...]:
+        """Names of the rows that are in it, sorted."""
+        return self._rows.names
 
     def fit(self, X: Any, y: Any = None, ids: Iterable[str] | None = None) -> Self:
         """Learn rows, and nothing else.
@@ -186,6 +200,21 @@ class Learner(BaseEstimator):
             fresh._drop(*self._rows.take(found))
         return fresh
 
+    def rows(self, ids: Iterable[str]) -> tuple[list[str], NDArray[Any], NDArray[Any] | None]:
+        """Rows as they are kept: their names in the order of the rows, X, and y or None.
+
+        Raises:
+            StoreError: an id is not held (any more), or given twice.
+        """
+        found = sorted(self._rows.find(_checks.listed(ids)).items())
+        names = [str(self._rows.parts[b].block.ids[i]) for b, at in found for i in at.tolist()]
+        X, y = self._rows.take(dict(found))
+        return names, X, y
+
+    def as_kept(self, X: Any) -> NDArray[Any]:
+        """What would be kept of further rows, such as the words of a text."""
+        return self._taken(X, new=False)
+
     def _emptied(self) -> Self:
         """A learner with the same settings and no row."""
         return type(self)(**self.get_params(deep=False))
@@ -197,7 +226,7 @@ class Learner(BaseEstimator):
         fresh, rows = self._emptied(), self._rows.compact()
         fresh._rows = rows
         fresh._learn(rows.ordered.X, rows.ordered.y)
-        fresh._learned_with = self._learned_with
+        fresh._learned_with = fresh.get_params(deep=False)
         return fresh
 
     def _copied(self, rows: Rows) -> Self:
@@ -228,7 +257,7 @@ class Learner(BaseEstimator):
             salt: keeps a stranger from confirming a guess of the rows.
         """
         statistics = {name: digest_of(value) for name, value in self._statistics().items()} if self._rows.parts else {}
-        return digest([salt, type(self).__name__, self.get_params(deep=False), sorted(self._rows), statistics])
+        return digest([salt, type(self).__name__, self.get_params(deep=False), self._rows.names, statistics])
 
     def state(self) -> State:
         """All that it holds, as arrays and JSON: settings, rows (sorted by id) and statistics.
@@ -240,7 +269,7 @@ class Learner(BaseEstimator):
         state: State = {
             "learner": type(self).__module__.rpartition(".")[2],
             "params": self.get_params(deep=False),
-            "ids": sorted(self._rows),
+            "ids": list(self._rows.names),
         }
         if self._rows.parts:
             rows = self._rows.ordered

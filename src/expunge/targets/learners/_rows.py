@@ -28,6 +28,9 @@ class Numbers(Sequence[str]):
     def __len__(self) -> int:
         return self.n
 
+    def __iter__(self) -> Iterator[str]:
+        return map(str, range(self.n))
+
     def __getitem__(self, i: Any) -> Any:
         return [str(j) for j in range(self.n)[i]] if isinstance(i, slice) else str(range(self.n)[i])
 
@@ -72,6 +75,12 @@ class Block:
         """Where each id stands."""
         return {name: i for i, name in enumerate(self.ids)}
 
+    @functools.cached_property
+    def order(self) -> NDArray[np.intp]:
+        """Where the rows stand, sorted by id."""
+        names = list(self.ids)
+        return np.array(sorted(range(len(names)), key=names.__getitem__), np.intp)
+
     def places(self, names: Sequence[str]) -> NDArray[np.intp]:
         """Where each name stands; -1 for one that does not."""
         if isinstance(self.ids, Numbers):
@@ -92,6 +101,11 @@ class Held:
         """Where each name stands; -1 for one of which no row is live."""
         at = self.block.places(names)
         return np.where(self.live.take(at), at, -1)
+
+    @property
+    def order(self) -> NDArray[np.intp]:
+        """Where the live rows stand, sorted by id: a block is sorted once, whatever is taken out of it."""
+        return self.block.order[self.live[self.block.order]]
 
     def compact(self) -> Held:
         """The live rows alone, in the order of the block."""
@@ -130,9 +144,7 @@ class Rows:
         return sum(part.count for part in self.parts)
 
     def __iter__(self) -> Iterator[str]:
-        for part in self.parts:
-            for i in np.flatnonzero(part.live).tolist():
-                yield part.block.ids[i]
+        return iter(self.names)
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and bool(self.holds([name])[0])
@@ -218,14 +230,24 @@ class Rows:
         return Rows(tuple(parts))
 
     @functools.cached_property
+    def names(self) -> tuple[str, ...]:
+        """Ids of the live rows, sorted."""
+        found: list[str] = []
+        for part in self.parts:
+            ids = list(part.block.ids)
+            found += [ids[i] for i in part.order.tolist()]
+        return tuple(sorted(found) if len(self.parts) > 1 else found)
+
+    @functools.cached_property
     def ordered(self) -> Block:
         """Live rows alone, sorted by id, so that nothing depends on when a row came or what went before it."""
         if not self.parts:
             raise StoreError("no row is held")
-        block = _joined(self.parts).block
-        order = sorted(range(len(block.ids)), key=block.ids.__getitem__)
-        at = np.array(order, np.intp)
-        return _of(tuple(block.ids[i] for i in order), block.X[at], None if block.y is None else block.y[at])
+        part = self.parts[0] if len(self.parts) == 1 else _joined(self.parts)
+        block, at = part.block, part.order
+        if len(at) == len(block.ids) and (at[1:] > at[:-1]).all():
+            return _of(self.names, block.X, block.y)
+        return _of(self.names, block.X[at], None if block.y is None else block.y[at])
 
     def compact(self) -> Rows:
         """The same rows, nothing of others, in one block sorted by id."""

@@ -95,6 +95,14 @@ class SumLearner(Learner):
             state |= {f"sums.{i}.{name}": array for name, array in self._parts[label].arrays().items()}
         return state
 
+    def sizes(self) -> dict[str, float]:
+        """Of sums in ``state`` whose terms may cancel, the sum of their absolute values."""
+        found: dict[str, float] = {}
+        for i, label in enumerate((self._labels or [None]) if self._parts else []):
+            if isinstance(part := self._parts[label], FloatSums):
+                found |= {f"sums.{i}.{name}": size for name, size in part.sizes().items()}
+        return found
+
     def __getstate__(self) -> State:
         """What a copy or a pickle holds: nothing of rows that were unlearned."""
         parts = {label: part.bare() if isinstance(part, FloatSums) else part for label, part in self._parts.items()}

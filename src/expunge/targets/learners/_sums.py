@@ -280,6 +280,11 @@ class FloatSums:
         """(d, d) or (d,) sums of products of deviations from the mean."""
         return np.asarray(self.second)
 
+    def sizes(self) -> dict[str, float]:
+        """What rounding in ``arrays`` goes by: a sum of absolute values, and what a rounded mean does to a scatter."""
+        apart = 4 * EPSILON * self.first**2 / max(self.n, 1)
+        return {"first": float(self.size.max(initial=0.0)), "second": float(apart.max(initial=0.0))}
+
     def arrays(self) -> dict[str, Any]:
         """What it consists of."""
         second = {} if self.second is None else {"second": self.second}

@@ -19,7 +19,7 @@ from expunge.core.registry import learners
 from expunge.targets.learner import instead_of, name_of
 from expunge.targets.learners._craig import Chosen, bare, choose, without
 from expunge.targets.learners._k_means import gridded
-from expunge.targets.learners._learner import Learner, State, frozen
+from expunge.targets.learners._learner import Learner, State, frozen, sizes_of
 from expunge.targets.learners._rows import Block, rows_of
 from expunge.targets.learners._sums import check_arithmetic
 
@@ -103,6 +103,13 @@ class Coreset(Learner):
         return tuple(sorted(name for one in self._chosen.values() for name in one.ids))
 
     @property
+    def used_(self) -> dict[str, int]:
+        """Id of each row that the learner was given -> how often it counts; no other row was used."""
+        if not self._rows.parts:
+            return {}
+        return self.weights_ if self.weighted else dict.fromkeys(self.chosen_, 1)
+
+    @property
     def weights_(self) -> dict[str, int]:
         """Id of a chosen row -> rows of its class for which it stands, itself among them."""
         self._require_rows()
@@ -150,7 +157,7 @@ class Coreset(Learner):
 
     def _delete(self, old: Self) -> None:
         before, rows = old._rows.ordered, self._rows.ordered
-        stays = np.array([name in self.ids_ for name in before.ids])
+        stays = np.fromiter(map(self.ids_.__contains__, before.ids), bool)
         classes, anew = old._classes(before), 0
         self._chosen = dict(old._chosen)
         for label in np.unique(classes[~stays]).tolist():
@@ -224,6 +231,10 @@ class Coreset(Learner):
             state |= {"X": rows.X} | ({} if kept is None else {"y": kept})
             state["chosen"] = [[label, list(one.ids), one.counts.tolist()] for label, one in self._chosen.items()]
         return frozen(state | {f"inner.{key}": value for key, value in inner.state().items()})
+
+    def sizes(self) -> dict[str, float]:
+        """Those of the learner."""
+        return {f"inner.{name}": size for name, size in sizes_of(self._inner).items()} if self._rows.parts else {}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Self:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from expunge.core.errors import ConfigError
 from expunge.core.seeds import derive
 from expunge.targets.learners._centred import Centred
-from expunge.targets.learners._checks import positive
+from expunge.targets.learners._checks import listed, positive
 from expunge.targets.learners._k_means import Settings, run
 from expunge.targets.learners._learner import State
 
@@ -80,11 +80,24 @@ class DCKMeans(Centred):
         self._leaves, self._nodes, self.last_deletion_ = self._sent(tuple(self._rows)), {}, ""
         self._fit_nodes(set(self._leaves))
 
-    def _drop(self, X: NDArray[Any], y: NDArray[Any] | None) -> None:
-        held = self.ids_
-        left = {leaf: tuple(name for name in names if name in held) for leaf, names in self._leaves.items()}
-        touched = {leaf for leaf, names in left.items() if len(names) < len(self._leaves[leaf])}
-        self._leaves = {leaf: names for leaf, names in left.items() if names}
+    def unlearn(self, ids: Iterable[str]) -> Self:
+        """A new learner that holds all rows but these; this one stays valid.
+
+        Raises:
+            StoreError: an id is not held (any more), or given twice; nothing is changed.
+            ConfigError: a setting was changed since rows were learned.
+        """
+        names = listed(ids)
+        fresh = super().unlearn(names)
+        if names and fresh._rows.parts:
+            fresh._delete(names)
+        return fresh
+
+    def _delete(self, names: Sequence[str]) -> None:
+        """Fit anew what held these rows, which are gone; no leaf of others is looked at."""
+        gone, touched = frozenset(names), set(self._sent(names))
+        left = {leaf: tuple(name for name in self._leaves[leaf] if name not in gone) for leaf in touched}
+        self._leaves = {leaf: some for leaf, names in self._leaves.items() if (some := left.get(leaf, names))}
         self._nodes = dict(self._nodes)
         fitted = self._fit_nodes(touched)
         self.last_deletion_ = f"{fitted} of {len(self._nodes)} nodes of the tree were fitted anew"

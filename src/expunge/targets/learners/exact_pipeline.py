@@ -17,7 +17,7 @@ from expunge.core.errors import ConfigError, TargetError
 from expunge.core.registry import learners
 from expunge.targets.learner import instead_of, name_of
 from expunge.targets.learners import _checks
-from expunge.targets.learners._learner import Learner, State, frozen
+from expunge.targets.learners._learner import Learner, State, frozen, sizes_of
 from expunge.targets.learners._rows import rows_of
 
 WEAKER = ("bitwise", "1e-12", "distribution")
@@ -239,6 +239,11 @@ class ExactPipeline(Learner):
         for at, part in enumerate(self.named_steps.values()):
             state |= {f"{at}.{key}": value for key, value in part.state().items()}
         return frozen(state)
+
+    def sizes(self) -> dict[str, float]:
+        """Those of each part, under the part's number."""
+        parts = enumerate(self._parts)
+        return {f"{at}.{name}": size for at, part in parts for name, size in sizes_of(part).items()}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Self:

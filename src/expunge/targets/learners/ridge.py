@@ -188,6 +188,13 @@ class Ridge(RegressorMixin, Learner):
         folded = self._folded()
         return {} if folded is None else {"products": folded.products, "cross": folded.cross}
 
+    def sizes(self) -> dict[str, float]:
+        """Of X'Y, whose terms may cancel, what they come to at most (Cauchy & Schwarz)."""
+        base = self._folded()
+        if base is None:
+            return {}
+        return {"cross": float(np.sqrt(np.diagonal(base.products).max() * base.squares.max()))}
+
     def _restore(self, state: Mapping[str, Any]) -> None:
         if self.exactness == "bitwise":
             self._sums = restored({name: state[name] for name in ("n", "first", "second")}, "bitwise", self.step)  # type: ignore[assignment]
