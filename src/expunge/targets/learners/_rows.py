@@ -188,20 +188,23 @@ class Rows:
         Raises:
             StoreError: an id is given twice, or no row has it (any more).
         """
-        if len(set(ids)) != len(ids):
-            twice = next(name for i, name in enumerate(ids) if name in ids[:i])
-            raise StoreError(f"row {twice!r} is to be unlearned twice", why="it would be taken out twice")
         found: Found = {}
         left = list(ids)
         for b, part in enumerate(self.parts):
             at = part.places(left)
             here = at >= 0
-            if here.all():
-                found |= {b: np.sort(at)} if len(at) else {}
+            if not here.all():
+                left, at = [name for name, known in zip(left, here.tolist(), strict=True) if not known], at[here]
+            else:
+                left = []
+            if len(at):
+                at.sort()
+                if (at[1:] == at[:-1]).any():
+                    twice = part.block.ids[int(at[:-1][at[1:] == at[:-1]][0])]
+                    raise StoreError(f"row {twice!r} is to be unlearned twice", why="it would be taken out twice")
+                found[b] = at
+            if not left:
                 return found
-            if here.any():
-                found[b] = np.sort(at[here])
-                left = [name for name, known in zip(left, here.tolist(), strict=True) if not known]
         if left:
             raise StoreError(f"no row {left[0]!r} is held", why="it was never learned, or unlearned before")
         return found
