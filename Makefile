@@ -54,7 +54,8 @@ long: $(VENV)/.dev
 	$(PYTHON_IN) -m benchmarks.trust --out runs/trust --workers 2 --page docs/results/trust.md --keep src/expunge/evaluation/trust.json
 	$(PYTHON_IN) tools/make_docs.py
 	OMP_NUM_THREADS=1 $(PYTHON_IN) -m benchmarks.exact_sisa --out runs/exact
-	OMP_NUM_THREADS=1 $(PYTHON_IN) -m benchmarks.exact_lm --out runs/exact/lm
+	OMP_NUM_THREADS=1 $(PYTHON_IN) -m benchmarks.exact_lm --out runs/exact/lm --workers 2
+	OMP_NUM_THREADS=1 $(PYTHON_IN) -m benchmarks.exact_replay --out runs/exact
 	OMP_NUM_THREADS=1 $(PYTHON_IN) -m benchmarks.exact_page --out runs/exact --ratios --page docs/results/exact.md
 	$(PYTHON_IN) -m benchmarks.page ledger
 	$(PYTHON_IN) -m benchmarks.page two_writers --seconds 60

@@ -2,6 +2,7 @@
 
 python -m benchmarks.exact_sisa --out runs/exact
 python -m benchmarks.exact_lm --out runs/exact/lm
+python -m benchmarks.exact_replay --out runs/exact
 python -m benchmarks.exact_page --out runs/exact --ratios --page docs/results/exact.md
 """
 
@@ -31,6 +32,7 @@ from expunge.workflow.stages import code_digest
 
 RATIOS, LM = "ratios.json", "lm/result.json"
 SISA_COMMAND, LM_COMMAND = "benchmarks.exact_sisa --out runs/exact", "benchmarks.exact_lm --out runs/exact/lm"
+REPLAY, REPLAY_COMMAND = "replay.json", "benchmarks.exact_replay --out runs/exact"
 TASKS = ("mnist", "adult")
 OTHER = "\nMeasured with other code than the digest above names: run it again.\n"
 
@@ -111,6 +113,19 @@ def lm_section(out: Path) -> tuple[str, dict[str, Markup]]:
     return "\n".join(parts), drawn
 
 
+def replay_section(out: Path) -> tuple[str, dict[str, Markup]]:
+    """Replay of an ordinary fine-tune: what is taken again, counted and expected."""
+    if not (out / REPLAY).exists():
+        return missing(REPLAY_COMMAND), {}
+    from benchmarks import exact_replay
+
+    kept = read_json(out / REPLAY)
+    found, stale = kept["found"], OTHER if kept["code"] != code_digest(*MEASURED_CODE) else ""
+    drawn = {"exact-replay.svg": exact_replay.chart(found)}
+    said = f"`python -m {REPLAY_COMMAND}`\n\n{exact_replay.NOTES.format(**found)}\n"
+    return f"{said}\n{pictures(drawn, ['What a replay costs'])}\n{fenced(exact_replay.table(found))}{stale}", drawn
+
+
 def ratio_section(out: Path) -> tuple[str, dict[str, Markup]]:
     """Ridge regression and forests beside a refit, and how both grow."""
     if not (out / RATIOS).exists():
@@ -183,13 +198,15 @@ def page(out: Path, command: str) -> tuple[str, dict[str, Markup]]:
     """The page and its charts by file name."""
     sisa, sisa_drawn = sisa_section(out)
     language, language_drawn = lm_section(out)
+    replayed, replay_drawn = replay_section(out)
     fits, fit_drawn = ratio_section(out)
     known = [out / name for name in (*(f"sisa-{task}.json" for task in TASKS), LM, RATIOS) if (out / name).exists()]
     data = [f"{found['name']} {found['digest']}" for found in map(read_json, known) if "digest" in found]
     parts = [heading(title="Exact deletion", command=command, data="; ".join(data) or digest([]))]
     parts += [INTRO + "\n", "## SISA on MNIST and Adult\n", sisa, "## Language models in parts\n", language]
+    parts += ["## Replay of a fine-tune\n", replayed]
     parts += ["## Statistics and trees beside a refit\n", fits]
-    return "\n".join(parts), {**sisa_drawn, **language_drawn, **fit_drawn}
+    return "\n".join(parts), {**sisa_drawn, **language_drawn, **replay_drawn, **fit_drawn}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
