@@ -11,7 +11,7 @@ from expunge.cli.app import run
 from expunge.core.registry import recipes
 from expunge.engine.replay_cost import expected_share
 
-BLOCK = re.compile(r"^```(?P<language>python|sh)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(?P<language>python|sh|yaml)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 ROW = re.compile(r"^\| (?P<parts>\d+) \| (?P<all>[\d., ]+) \| (?P<last>[\d., ]+) \|$", re.MULTILINE)
 
 
@@ -28,7 +28,9 @@ def test_every_block_runs_in_order(page, tmp_path, monkeypatch, capsys):
     (tmp_path / "table.csv").write_text("\n".join(["name,a,b,y", *rows]) + "\n")
     scope: dict[str, Any] = {"__name__": "page"}
     for block in BLOCK.finditer(page):
-        if block["language"] == "python":
+        if block["language"] == "yaml":
+            (tmp_path / "shards.yaml").write_text(block["text"])
+        elif block["language"] == "python":
             exec(compile(block["text"], "exact.md", "exec"), scope)
         else:
             for line in block["text"].splitlines():

@@ -238,7 +238,7 @@ def selection_of(target: Any, store: Store, ids: Sequence[str]) -> Selection:
             raise ScopeError(
                 f"{len(names)} of {len(ids)} records are {why}",
                 why=f"for example {', '.join(names[:3])}",
-                next="Check the ids",
+                next=f"Check the ids; the data has, for example, {', '.join(store.ids()[:2])}",
             )
     left = set(ids)
     kept = store.get(name for name in held if name not in left)

@@ -34,7 +34,7 @@ from expunge.workflow.training_log import config_digest, salt_name, salts_of
 from expunge.workflow.training_record import RECORD, Source, Trained, environment, named_by_place
 
 WORK, BEGUN = ".work", "commitment.json"
-BY_PLACE = "the rows have no ids of their own and are named after their places: name the column of ids with --id"
+BY_PLACE = "the rows have no ids and are named after their places, as %s is: name the column of ids with --id"
 FITTED = "which values occur in column %s is read off the data, and is told even when no row with one is left"
 
 log = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ def train(
     chosen = _placed(chosen)
     check_place(place)
     if named_by_place(store):
-        log.warning("%s", BY_PLACE)
+        log.warning(BY_PLACE, store.ids()[0])
     with locked(place):
         _sweep_beside(place)
         if not (place / NAME).is_file():
@@ -138,7 +138,7 @@ def would_train(recipe: Any, source: Source, out: Path, *, seed: int) -> int:
     for column in source.pinned(store).fitted:
         log.warning(FITTED, column)
     if named_by_place(store):
-        log.warning("%s", BY_PLACE)
+        log.warning(BY_PLACE, store.ids()[0])
     return len(store.ids())
 
 
