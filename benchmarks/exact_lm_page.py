@@ -82,6 +82,14 @@ class Judged:
                 )
         return found
 
+    def ways(self) -> dict[str, dict[int, Estimate]]:
+        """Way of answering -> number of shards -> utility after the request beside the retrained single adapter's."""
+        found: dict[str, dict[int, Estimate]] = {}
+        for row in self.rows:
+            if "one" in row and row["shards"] > 1:
+                found.setdefault(row["way"], {})[row["shards"]] = self.beside(row)
+        return found
+
     def kept(self, row: Row) -> float:
         """Share of what the monolithic adapter's utility is above the base's that a row's is above it."""
         base, whole = self.utility(self.base).value, self.utility(self.retrained).value
@@ -166,8 +174,7 @@ def sentences(found: Mapping[str, Any]) -> list[str]:
         f"* one adapter, retrained without the request: utility {interval(whole)}; the base without any"
         f" {interval(judged.utility(judged.base))}"
     ]
-    best = judged.sharded()
-    for shards, row in best.items():
+    for shards, row in judged.sharded().items():
         lines.append(
             f"* {shards} shards, {row['way']}: utility {_beside(judged, row)}, {judged.kept(row):.0%} of what training"
             f" adds; deleting the request takes {row['cost']['tokens'] / judged.whole:.1%} of retraining's tokens,"
@@ -177,21 +184,23 @@ def sentences(found: Mapping[str, Any]) -> list[str]:
         if row["when"] == "after" and "one" not in row:
             share = row["cost"]["tokens"] / judged.whole
             lines.append(f"* {row['way']}: utility {_beside(judged, row)}; {share:.2f} times retraining's tokens")
-    return [*lines, "", verdict({shards: judged.beside(row) for shards, row in best.items()})]
+    chosen = "Above stands the way of answering that has the highest utility on these records."
+    lines += ["", f"{chosen} Whether scaling forbids shards here, for each way:", ""]
+    return [*lines, *(f"* {verdict(way, beside)}" for way, beside in judged.ways().items())]
 
 
 def _beside(judged: Judged, row: Row) -> str:
     return f"{interval(judged.utility(row))}, {interval(judged.beside(row), signed=True)} beside it"
 
 
-def verdict(beside: Mapping[int, Estimate]) -> str:
-    """Whether scaling forbids shards, by the intervals of utility beside the monolithic adapter retrained.
+def verdict(way: str, beside: Mapping[int, Estimate]) -> str:
+    """Whether scaling forbids shards, by the intervals of utility beside the single adapter retrained.
 
     >>> lost, open_ = Estimate(-0.2, -0.3, -0.1), Estimate(-0.02, -0.06, 0.02)
-    >>> verdict({2: open_, 6: lost}).partition(":")[0]
-    '**Scaling limits sharding here**'
-    >>> verdict({2: lost, 6: lost}).partition(":")[0], verdict({2: open_}).partition(":")[0]
-    ('**Scaling forbids sharding here, if no utility may be lost**', '**Scaling does not forbid sharding here**')
+    >>> verdict("merge", {2: lost}), verdict("route", {2: open_}).partition(":")[0]
+    ('**merge: it does**, if no utility may be lost: 2 (-0.20 [-0.30, -0.10])', '**route')
+    >>> verdict("route", {2: open_, 6: lost}).partition(";")[0]
+    '**route: from some number on**: utility is lost at 6 (-0.20 [-0.30, -0.10])'
     """
     worse = [shards for shards, found in beside.items() if found.high < 0]
     open_ = [shards for shards in beside if shards not in worse]
@@ -199,24 +208,15 @@ def verdict(beside: Mapping[int, Estimate]) -> str:
     def listed(which: Sequence[int]) -> str:
         return ", ".join(f"{shards} ({interval(beside[shards], signed=True)})" for shards in which)
 
-    chosen = "Each number of shards answers in the way that has the highest utility on these records."
     if any(found.high - found.low >= 2 for found in beside.values()):
-        return f"Whether scaling forbids sharding cannot be told from so few authors: {listed(list(beside))}."
-    spared = f"A loss of {max((-beside[shards].low for shards in open_), default=0.0):.2f} is not excluded there."
-    if not worse:
-        return (
-            f"**Scaling does not forbid sharding here**: none of {listed(open_)} shards is shown to lose utility."
-            f" {spared} {chosen}"
-        )
+        return f"**{way}: it cannot be told** from so few authors: {listed(list(beside))}"
     if not open_:
-        return (
-            f"**Scaling forbids sharding here, if no utility may be lost**: all lose, {listed(worse)}; how much of what"
-            f" training adds each keeps stands above. {chosen}"
-        )
-    return (
-        f"**Scaling limits sharding here**: utility is lost at {listed(worse)} shards; no loss is shown at"
-        f" {listed(open_)}. {spared} {chosen}"
-    )
+        return f"**{way}: it does**, if no utility may be lost: {listed(worse)}"
+    spared = f"a loss of {max(-beside[shards].low for shards in open_):.2f} is not excluded"
+    if not worse:
+        return f"**{way}: no loss is shown**, though {spared}: {listed(open_)}"
+    lost = f"utility is lost at {listed(worse)}"
+    return f"**{way}: from some number on**: {lost}; no loss is shown at {listed(open_)}, though {spared}"
 
 
 def chart(found: Mapping[str, Any]) -> Markup:

@@ -39,7 +39,7 @@ TRAINING = Training(lr=1e-3, epochs=1, batch_size=4, save_every=5)
 NOTES = """Share of the steps that a deletion takes again, counted from the order of the steps with and without the
 records; 90 % intervals over {draws} requests, in brackets what `expected_share` says, which counts no checkpoint inside
 a part. {records} records of TOFU, batches of 4, one epoch, a checkpoint every 5 steps; *a tenth last*: requests come
-from {revocable} records that are trained after all others."""
+from {revocable} records that are trained after all others. Steps of a part are rounded up, which small parts feel."""
 
 
 @dataclass(frozen=True)
@@ -122,9 +122,10 @@ def chart(found: dict[str, Any]) -> Markup:
     panels, context = list[Curve](), list[Curve]()
     for way in found["ways"]:
         label = _label(way)
-        cells = [(float(m), Span(c["mean"], c["low"], c["high"])) for m, c in way["counted"].items()]
+        counted = [(m, way["counted"][str(m)]) for m in FORGOTTEN]
+        cells = [(float(m), Span(c["mean"], c["low"], c["high"])) for m, c in counted]
         panels.append(Curve(label, cells, quantity=label))
-        expected = [(float(m), Span(share)) for m, share in way["expected"].items()]
+        expected = [(float(m), Span(way["expected"][str(m)])) for m in FORGOTTEN]
         context.append(Curve("expected", expected, "square", label))
     return curves(
         panels,
@@ -146,8 +147,8 @@ def _rows(found: dict[str, Any]) -> Iterator[str]:
     yield f"{'':<22}" + "".join(f"{f'{m} forgotten':>28}" for m in FORGOTTEN)
     for way in found["ways"]:
         cells = [
-            f"{c['mean']:.2f} [{c['low']:.2f}, {c['high']:.2f}] ({way['expected'][m]:.2f})"
-            for m, c in way["counted"].items()
+            f"{c['mean']:.2f} [{c['low']:.2f}, {c['high']:.2f}] ({way['expected'][str(m)]:.2f})"
+            for m, c in ((m, way["counted"][str(m)]) for m in FORGOTTEN)
         ]
         yield f"{_label(way):<22}" + "".join(f"{cell:>28}" for cell in cells)
 
