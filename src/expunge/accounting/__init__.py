@@ -1,0 +1,1 @@
+"""What (epsilon, delta) a mechanism has, by audited accountants."""
