@@ -16,6 +16,8 @@ PAGES = [
     ["bench", "tofu"],
     ["audit", "replay"],
     ["audit", "forge"],
+    *(["audit", "probe", name] for name in ("commit", "log", "run", "sign")),
+    *(["privacy", name] for name in ("show", "sign", "judge")),
 ]
 
 

@@ -22,6 +22,7 @@ from expunge.cli.keys import keys
 from expunge.cli.ledger import ledger
 from expunge.cli.listing import listing
 from expunge.cli.policy import policy
+from expunge.cli.privacy import privacy
 from expunge.cli.purge import purge
 from expunge.cli.report import report
 from expunge.cli.several import Several
@@ -64,6 +65,7 @@ app.add_typer(bench, name="bench")
 app.add_typer(keys, name="keys")
 app.add_typer(ledger, name="ledger")
 app.add_typer(policy, name="policy")
+app.add_typer(privacy, name="privacy")
 
 
 STOPPED = 130

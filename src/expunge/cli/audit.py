@@ -9,15 +9,18 @@ from typing import Annotated, Any
 import typer
 
 from expunge.cli.given import find_own_modules, present
+from expunge.cli.probe import probe
 from expunge.cli.showing import Json, add, progress, say, say_json, tell
 from expunge.cli.train import Id, Label, Part, Workers
 
-audit = typer.Typer(help="Run an exact deletion again, and see why weights alone prove none.", rich_markup_mode=None)
+audit = typer.Typer(
+    help="Run an exact deletion again, see why weights alone prove none, and ask in private.", rich_markup_mode=None
+)
 
 
 @audit.callback(epilog="Example: expunge audit forge")
 def group() -> None:
-    """Run an exact deletion again, and see why weights alone prove none."""
+    """Run an exact deletion again, see why weights alone prove none, and ask in private."""
 
 
 def replay(
@@ -86,3 +89,4 @@ def forge(
 
 for called, verb in {"replay": replay, "forge": forge}.items():
     add(audit, called, verb)
+audit.add_typer(probe, name="probe")

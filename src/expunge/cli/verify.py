@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from expunge.cli.given import present, public_key
 from expunge.cli.showing import say, say_json
 
+if TYPE_CHECKING:
+    from expunge.ledger.verify import Verification
+
 
 def verify(
-    certificate: Annotated[Path, typer.Argument(help="The certificate file.")],
+    certificate: Annotated[Path, typer.Argument(help="The certificate, or the statement.json of a probe.")],
     key: Annotated[str | None, typer.Option(help="The signer's public key: a file, or its text.")] = None,
     run: Annotated[Path | None, typer.Option(help="Folder of the run, if the certificate lies elsewhere.")] = None,
     allow_demo: Annotated[bool, typer.Option(help="Accept the keys that ship for tests.")] = False,
@@ -29,34 +33,28 @@ def verify(
     The policy that judged must be one that ships, if it bears the name of one; of another policy that is said, and
     whose it is only its signed file can tell: expunge policy verify.
 
+    Of a signed result of expunge audit probe, signature, commitment and order in time are checked, and all that was
+    revealed of the inputs. Its --key is the auditor's; the certificate's signer must be trusted here.
+
     Example: expunge verify runs/demo/certificates/npo.certificate.json
     """
     from expunge.core.certificate import printable
     from expunge.ledger.verify import verify as check
     from expunge.workflow.policy_file import disputed, standing
+    from expunge.workflow.privacy_reading import misread, readings
+    from expunge.workflow.probe_verify import is_result
     from expunge.workflow.purged import purged_among
 
     given = None if key is None else public_key(key)
-    found = check(present(certificate, "certificate"), key=given, root=run, allow_demo=allow_demo)
+    if is_result(present(certificate, "certificate")):
+        return _probe(certificate, given, allow_demo, as_json)
+    found = check(certificate, key=given, root=run, allow_demo=allow_demo)
     judged = {a.name: a.policy for a in found.certificate.artefacts if a.policy} if found.certificate else {}
     wrong = [printable(f"{name}: {reason}") for name, policy in judged.items() for reason in disputed(policy)]
+    wrong += misread(found.certificate) if found.certificate else []
     found = replace(found, problems=(*found.problems, *wrong))
     if as_json:
-        say_json(
-            {
-                "ok": found.ok,
-                "signer": found.signer,
-                "keyid": found.keyid,
-                "signature_valid": found.signature_valid,
-                "checked": list(found.checked),
-                "changed": list(found.changed),
-                "missing": list(found.missing),
-                "unchecked": list(found.unchecked),
-                "problems": list(found.problems),
-                "policies": {name: _facts(policy) for name, policy in judged.items()},
-                "log": asdict(found.receipt) if found.receipt else None,
-            }
-        )
+        say_json(_found(found, judged))
         return found.exit_code
     if details and found.certificate:
         say(str(found.certificate) + "\n")
@@ -65,9 +63,27 @@ def verify(
     for name, policy in judged.items():
         if not disputed(policy) and (told := standing(policy)):
             say(printable(f"{name}: judged by {policy.name}, version {policy.version}, {told}"))
+    for line in readings(found.certificate) if found.certificate else ():
+        say(printable(line))
     if gone := purged_among(found.root, found.missing):
         say(f"{len(gone)} of the missing files were purged, says purge.json; it may have been issued again since")
     return found.exit_code
+
+
+def _found(found: Verification, judged: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "ok": found.ok,
+        "signer": found.signer,
+        "keyid": found.keyid,
+        "signature_valid": found.signature_valid,
+        "checked": list(found.checked),
+        "changed": list(found.changed),
+        "missing": list(found.missing),
+        "unchecked": list(found.unchecked),
+        "problems": list(found.problems),
+        "policies": {name: _facts(policy) for name, policy in judged.items()},
+        "log": asdict(found.receipt) if found.receipt else None,
+    }
 
 
 def _facts(policy: Any) -> dict[str, Any]:
@@ -75,3 +91,18 @@ def _facts(policy: Any) -> dict[str, Any]:
     from expunge.workflow.policy_file import shipped
 
     return {"name": policy.name, "version": policy.version, "digest": digest(policy), "ships": shipped(policy)}
+
+
+def _probe(path: Path, key: Any, allow_demo: bool, as_json: bool) -> int:
+    from expunge.core.canonical import plain
+    from expunge.workflow.probe_verify import verify_probe
+
+    found = verify_probe(path, key=key, allow_demo=allow_demo)
+    if as_json:
+        facts = {"ok": found.ok, "signer": found.signer, "keyid": found.keyid, "signature_valid": found.signature_valid}
+        facts |= {"problems": list(found.problems), "told": list(found.told), "order": found.order}
+        say_json({**facts, "result": plain(found.result), "plan": plain(found.plan)})
+        return found.exit_code
+    for line in found.lines():
+        say(line)
+    return found.exit_code

@@ -32,6 +32,7 @@ class Kind(StrEnum):
     TRAINED = "TRAINED"
     PURGE_INTENT = "PURGE_INTENT"
     PURGE_DONE = "PURGE_DONE"
+    PROBE = "PROBE"
 
 
 class State(StrEnum):
@@ -65,11 +66,12 @@ STATES: Mapping[Kind, frozenset[State]] = {
     Kind.TRAINED: frozenset({State.NONE}),
     Kind.PURGE_INTENT: frozenset({State.NONE}),
     Kind.PURGE_DONE: _SCAN,
+    Kind.PROBE: frozenset({State.NONE}),
 }
 DIGESTS = frozenset(
     (
         *("after", "before", "certificate", "code", "commitment", "config", "data", "evidence", "key", "manifest"),
-        *("method", "plan", "policy", "receipt", "scope", "selection", "store"),
+        *("method", "plan", "policy", "probe", "receipt", "scope", "selection", "store"),
     )
 )
 COUNTERS = frozenset(

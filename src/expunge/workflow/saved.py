@@ -17,6 +17,8 @@ CARD = "target.json"
 LOADERS = {
     "learner": "expunge.targets.learner:load_learner",
     "lm_parts": "expunge.engine.parts.language:load_lm_parts",
+    "private_classifier": "expunge.engine.private.opening:load_private_classifier",
+    "private_lm": "expunge.targets.private.language:load_private_lm",
     "replayable": "expunge.targets.replayable:load_replayable",
     "sharded": "expunge.engine.parts.building:load_sharded",
 }

@@ -45,6 +45,7 @@ from expunge.workflow.asked import (
 )
 from expunge.workflow.logged import certified, committed, pinned_policy
 from expunge.workflow.own_rate import warn_untuned
+from expunge.workflow.privacy_reading import with_reading
 from expunge.workflow.recompute import FINDINGS, KEPT, certifying_policy, compare
 from expunge.workflow.replay_note import Note, audited, note_path
 from expunge.workflow.request_paths import ROLES, Paths, read_selection
@@ -433,7 +434,7 @@ def certify_folder(out: Path, *, key: PublicKey | None = None) -> tuple[Certific
             replay, known["audit"] = audited(out, outcome.replay, partial(_looked_up, out, outcome, original))
             outcome = replace(outcome, replay=replay)
         left = parts_left(original)
-        certificate = issue(request, outcome, residue=(*residue_below(out), *left, *ELSEWHERE), **known)
+        certificate = with_reading(issue(request, outcome, residue=(*residue_below(out), *left, *ELSEWHERE), **known))
         signer = ensure_key(home())
         trust(home(), signer.public, "this installation")
         artefacts = {"result": out / MODEL, "outcome": out / CARD}

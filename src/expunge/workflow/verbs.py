@@ -22,6 +22,7 @@ from expunge.core.selection import Selection
 from expunge.core.wishes import answering, meaning, require_answers
 from expunge.workflow.answers import check_answers
 from expunge.workflow.policy_file import promised
+from expunge.workflow.privacy_reading import with_reading
 from expunge.workflow.repeats import keeps_repeats, require_keeps, with_repeats
 from expunge.workflow.run import require_extra
 from expunge.workflow.saved import CARD, Saved
@@ -472,7 +473,7 @@ def certify(
             next="Evaluate the outcome that is to be certified",
         )
     original = () if outcome.original is outcome.target else (Residue("the original model", "it was left as it is"),)
-    return issue(
+    certificate = issue(
         request,
         outcome,
         evidence=evidence.assessed.measurements if evidence else (),
@@ -481,3 +482,4 @@ def certify(
         residue=(*original, *residue),
         name=getattr(outcome.target, "name", "") if outcome.target.kind == "datastore" else "model",
     )
+    return with_reading(certificate)

@@ -1,0 +1,1 @@
+"""What was trained with differential privacy, beside the account from which anyone computes its epsilon."""

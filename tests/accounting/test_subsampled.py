@@ -1,0 +1,163 @@
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from expunge.accounting import subsampled
+from expunge.accounting.crosscheck import agree, sampled_renyi
+from expunge.accounting.mixture import binomial, renyi_mixture
+from expunge.accounting.subsampled import sampled_delta, sampled_epsilon, sampled_sigma
+from expunge.core.errors import ConfigError, EvidenceError, MissingExtra
+
+pytest.importorskip("dp_accounting")
+
+
+@settings(max_examples=3)
+@given(st.floats(1.5, 4.0), st.floats(0.005, 0.2), st.integers(1, 40))
+def test_more_noise_costs_less_and_more_steps_and_a_larger_share_cost_more(sigma: float, q: float, steps: int):
+    def epsilon(sigma: float = sigma, q: float = q, steps: int = steps) -> float:
+        return sampled_epsilon(1e-5, sigma=sigma, q=q, steps=steps).epsilon
+
+    here, rounding = epsilon(), 1e-3
+    assert epsilon(sigma=1.5 * sigma) <= here + rounding
+    assert epsilon(steps=2 * steps) >= here - rounding
+    assert epsilon(q=1.0) >= here - rounding
+
+
+def test_more_records_cost_more():
+    found = [sampled_epsilon(1e-5, sigma=4.0, q=0.1, steps=10, records=m).epsilon for m in range(4)]
+    assert found == sorted(found) and found[0] == 0 < found[1]
+
+
+def test_the_mixture_of_one_record_is_the_sampled_gaussian():
+    from dp_accounting.pld import privacy_loss_distribution as pld
+
+    mixed = pld.from_mixture_gaussian_mechanism(
+        2.0, [0.0, 1.0], binomial(1, 0.1).tolist(), value_discretization_interval=1e-3
+    )
+    found = mixed.self_compose(20).get_epsilon_for_delta(1e-5)
+    assert found == pytest.approx(sampled_epsilon(1e-5, sigma=2.0, q=0.1, steps=20).epsilon, rel=1e-3)
+
+
+def test_delta_falls_with_epsilon_and_is_the_inverse():
+    settings = {"sigma": 3.0, "q": 0.05, "steps": 20, "records": 2}
+    epsilon = sampled_epsilon(1e-5, **settings).epsilon
+    assert sampled_delta(epsilon, **settings) == pytest.approx(1e-5, rel=1e-2)
+    found = [sampled_delta(e, **settings) for e in (0.0, 0.2, 0.4, 0.8, 1.6)]
+    assert found == sorted(found, reverse=True)
+
+
+def test_one_record_is_the_sampled_gaussian_of_the_accountant():
+    from dp_accounting import dp_event
+    from dp_accounting.pld import PLDAccountant
+
+    accountant = PLDAccountant()
+    event = dp_event.PoissonSampledDpEvent(0.02, dp_event.GaussianDpEvent(1.1))
+    accountant.compose(event, 30)
+    found = sampled_epsilon(1e-6, sigma=1.1, q=0.02, steps=30).epsilon
+    assert found == pytest.approx(accountant.get_epsilon(1e-6), abs=1e-4)
+
+
+def test_m_records_cost_less_than_the_group_bound_that_knows_nothing_of_the_sampling():
+    """(m eps, delta (e^(m eps) - 1) / (e^eps - 1)) of one record, at the delta that it gives."""
+    one = sampled_epsilon(1e-7, sigma=3.0, q=0.05, steps=50).epsilon
+    delta = 1e-7 * math.expm1(3 * one) / math.expm1(one)
+    assert sampled_epsilon(delta, sigma=3.0, q=0.05, steps=50, records=3).epsilon < 3 * one
+
+
+def test_the_quadrature_gives_the_renyi_divergences_of_the_accountant():
+    from dp_accounting import dp_event
+    from dp_accounting.rdp import RdpAccountant
+
+    orders = [2.0, 4.0, 8.0, 16.0]
+    for sigma, q in ((0.7, 0.02), (2.0, 0.3)):
+        accountant = RdpAccountant(orders)
+        accountant.compose(dp_event.PoissonSampledDpEvent(q, dp_event.GaussianDpEvent(sigma)))
+        found = renyi_mixture(orders, sigma=sigma, q=q, records=1)
+        assert list(found.values()) == pytest.approx(list(accountant.rdp), rel=1e-8)
+
+
+def test_the_quadrature_is_right_at_an_order_near_1_where_the_accountant_rounds_upwards():
+    integrate = pytest.importorskip("scipy.integrate")
+    from dp_accounting import dp_event
+    from dp_accounting.rdp import RdpAccountant
+
+    def term(z: float, power: float) -> float:
+        ratio = 0.98 + 0.02 * math.exp(z / 0.7 - 0.5 / 0.49)
+        return ratio**power * math.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+
+    larger = max(integrate.quad(term, -30, 30, args=(power,), epsabs=1e-13)[0] for power in (1.5, -0.5))
+    found = renyi_mixture([1.5], sigma=0.7, q=0.02, records=1)[1.5]
+    assert found == pytest.approx(2 * math.log(larger), rel=1e-6)
+    accountant = RdpAccountant([1.5])
+    accountant.compose(dp_event.PoissonSampledDpEvent(0.02, dp_event.GaussianDpEvent(0.7)))
+    assert found <= accountant.rdp[0]
+
+
+def test_many_records_at_little_noise_still_get_a_number():
+    found = sampled_epsilon(1e-5, sigma=4.0, q=0.01, steps=5, records=60)
+    assert 0 < found.epsilon <= found.renyi
+    assert sum(binomial(5000, 1e-3)) == pytest.approx(1.0)
+
+
+def test_nothing_deleted_or_nothing_trained_costs_nothing():
+    assert sampled_epsilon(1e-5, sigma=0.5, q=0.1, steps=100, records=0).epsilon == 0
+    assert sampled_epsilon(1e-5, sigma=0.5, q=0.1, steps=0, records=3).epsilon == 0
+    assert sampled_delta(0.0, sigma=0.5, q=0.1, steps=100, records=0) == 0
+
+
+@pytest.mark.slow
+def test_the_least_noise_is_enough_and_one_percent_less_is_not():
+    found = sampled_sigma(1.0, 1e-5, q=0.1, steps=10)
+    assert sampled_delta(1.0, sigma=found, q=0.1, steps=10) <= 1e-5
+    assert sampled_delta(1.0, sigma=0.99 * found, q=0.1, steps=10) > 1e-5
+
+
+def test_a_renyi_bound_below_pld_is_raised(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(subsampled, "sampled_renyi", lambda *_, **__: 0.5)
+    with pytest.raises(EvidenceError, match=r"accountants disagree.*RDP gives 0\.5, below"):
+        sampled_epsilon(1e-5, sigma=1.0, q=0.1, steps=10)
+
+
+@pytest.mark.parametrize("pld, renyi", [(math.inf, 2.0), (2.0, math.inf), (math.nan, 2.0), (-1.0, 2.0)])
+def test_what_is_no_number_is_raised(pld: float, renyi: float):
+    with pytest.raises(EvidenceError, match="gives no epsilon"):
+        agree(pld, renyi, tolerance=1e-3)
+
+
+def test_a_delta_below_what_the_accountant_resolves_is_raised():
+    with pytest.raises(EvidenceError, match="gives no epsilon"):
+        sampled_epsilon(1e-40, sigma=1.0, q=0.1, steps=10)
+
+
+def test_more_records_than_any_order_reaches_are_raised():
+    with pytest.raises(EvidenceError, match="no second number"):
+        sampled_epsilon(1e-5, sigma=0.5, q=0.01, steps=10, records=1000)
+
+
+def test_orders_near_1_that_do_not_converge_are_not_told(caplog: pytest.LogCaptureFixture):
+    from dp_accounting import dp_event
+    from dp_accounting.rdp import RdpAccountant
+
+    RdpAccountant([1.5]).compose(dp_event.PoissonSampledDpEvent(0.5, dp_event.GaussianDpEvent(50.0)))
+    assert "failed to converge" in caplog.text
+    caplog.clear()
+    sampled_renyi(1e-5, sigma=50.0, q=0.5, steps=10, records=1)
+    assert not caplog.records
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(__import__("sys").modules, "dp_accounting.rdp", None)
+    with pytest.raises(MissingExtra, match=r"dp-accounting.*expunge\[privacy\]"):
+        sampled_epsilon(1e-5, sigma=1.0, q=0.1, steps=10)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"sigma": 0.0}, {"q": 0.0}, {"q": 1.1}, {"steps": -1}, {"records": -1}, {"records": 1.5}, {"delta": 1.0}]
+)
+def test_settings_out_of_range_are_refused(wrong: dict[str, float]):
+    settings = {"delta": 1e-5, "sigma": 1.0, "q": 0.1, "steps": 10, "records": 1} | wrong
+    name, value = next(iter(wrong.items()))
+    with pytest.raises(ConfigError, match=f"{name} is {value}"):
+        sampled_epsilon(settings.pop("delta"), **settings)  # pyright: ignore[reportArgumentType]
