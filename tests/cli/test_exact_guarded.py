@@ -62,7 +62,7 @@ def test_a_place_is_not_taken_for_a_person_once_a_line_is_gone(
     path = rewritten(tables, data, tmp_path, bare)
     where = ["--data", str(path), "--label", "y", "--out", str(tmp_path / "trained")]
     assert call("train", "--recipe", str(tables.root / recipe) if "." in recipe else recipe, *where).code == 0
-    assert "have no ids of their own" in caplog.text
+    assert "have no ids and are named after their places" in caplog.text
     lines = path.read_text().splitlines()
     # The first row is gone, another one came at the end: as many rows, and every id is there.
     path.write_text("\n".join([lines[0], *lines[2:], lines[5]]) + "\n")
