@@ -21,7 +21,7 @@ from expunge.workflow.privacy_reading import NOTE, told, with_reading
 
 LIMIT = {"kinds": ["any"], "epsilon": 2, "delta": 1e-6, "adversary": "oblivious", "why": "what the board accepted"}
 OURS = {"name": "ours", "version": "1", "by": "the board", "until": "2031-12-31", "limits": [LIMIT]}
-PROOF = Proof("exact Gaussian shift", ("rows of norm 1",))
+MECHANISM = (("q", "1.0"), ("sigma", "1000.0"), ("steps", "1"), ("units", "2"))
 
 
 class Weights:
@@ -38,8 +38,10 @@ def draft(tmp_path):
     return path
 
 
-def certify(out, claim, evidence=(PROOF,), notes=None, reading=with_reading):
+def certify(out, claim, proven=True, notes=None, reading=with_reading, mechanism=MECHANISM):
     """A signed certificate of a certified claim."""
+    stated = {"epsilon": claim.epsilon, "delta": claim.delta, "adversary": claim.adversary}
+    proof = Proof("poisson_gaussian", ("rows of norm 1",), mechanism, after=Weights().digest(), units=2, **stated)
     outcome = Outcome(
         target=Weights(),
         before=digest_bytes(b"before"),
@@ -49,13 +51,14 @@ def certify(out, claim, evidence=(PROOF,), notes=None, reading=with_reading):
         selection=toy_selection(),
         original=Weights(),
         seed=3,
+        proof=proof if proven else None,
         notes=notes or {},
     )
     (out / "model").mkdir(parents=True)
     (out / "model" / "weights").write_text("w")
     signer = ensure_key(home())
     trust(home(), signer.public, "this installation")
-    certificate = reading(issue(Request("user-4711", Records("r17"), salt="ab" * 16), outcome, evidence=evidence))
+    certificate = reading(issue(Request("user-4711", Records("r17"), salt="ab" * 16), outcome))
     return write_certificate(certificate, {"model": out / "model"}, out, certificate_path(out, "model"), signer)
 
 
@@ -95,7 +98,7 @@ def test_a_changed_file_is_not_believed(call, refused, draft, tmp_path):
     signed.write_text(mixed)
     said = call("privacy", "show", signed)
     assert said.code == 1 and "signature INVALID" in said.out
-    path = certify(tmp_path / "run", Certified(0.5, 0.0, "adaptive"))
+    path = certify(tmp_path / "run", Certified(0.5, 1e-9, "adaptive"))
     assert "is not verified" in refused(1, "privacy", "judge", signed, path, "--kind", "any")
 
 
@@ -111,7 +114,7 @@ def test_judging_a_certificate(call, draft, tmp_path):
         "privacy", "judge", signed, certify(tmp_path / "bad", Certified(2.5, 1e-5, "oblivious")), "--kind", "any"
     )
     assert bad.code == 1 and "epsilon 2.5 is above 2.0" in bad.out and "delta 1e-05 is above 1e-06" in bad.out
-    unproven = certify(tmp_path / "unproven", Certified(0.5, 0.0, "adaptive"), evidence=())
+    unproven = certify(tmp_path / "unproven", Certified(0.5, 1e-9, "adaptive"), proven=False)
     lowered = call("privacy", "judge", signed, unproven, "--kind", "any")
     assert lowered.code == 1 and "not earned: no proof" in lowered.out
 
@@ -125,8 +128,19 @@ def test_a_certificate_says_what_its_epsilon_means_and_nothing_else(call, tmp_pa
     assert mended.code == 0 and flattering[NOTE] not in mended.out and told(claim) in mended.out
     lying = call("verify", certify(tmp_path / "lying", claim, notes=flattering, reading=lambda c: c))
     assert lying.code == 1 and "is not what its guarantee means" in lying.out
-    empty = certify(tmp_path / "empty", claim, evidence=(), notes=flattering)
+    empty = certify(tmp_path / "empty", claim, proven=False, notes=flattering)
     assert "false positives" not in call("verify", empty, "--details").out
+
+
+def test_an_epsilon_below_what_its_own_numbers_come_to_is_seen(call, tmp_path):
+    claim = Certified(2.0, 1e-6, "oblivious")
+    good = call("verify", certify(tmp_path / "good", claim))
+    assert good.code == 0 and "computed again by poisson_gaussian, for 2 records" in good.out
+    little = (("q", "1.0"), ("sigma", "2.0"), ("steps", "1"), ("units", "2"))
+    bad = call("verify", certify(tmp_path / "bad", claim, mechanism=little))
+    assert bad.code == 1 and "the proof states epsilon 2; its numbers come to 4.887" in bad.out
+    odd = call("verify", certify(tmp_path / "odd", claim, mechanism=(("sigma", "many"),)))
+    assert odd.code == 1 and "cannot read the numbers" in odd.out
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from expunge.core.policy import Finding, Verdict
 A, B, C = (digest_bytes(text) for text in (b"a", b"b", b"c"))
 GOOD = Verdict("p", "earned", (Finding("auc", "earned", "within"),))
 MEASURED = Measurement("auc", Estimate(0.5, 0.4, 0.6))
-PROOF = Proof("pld", ("poisson sampling",))
+PROOF = Proof("pld", ("poisson sampling",), epsilon=1.0, delta=1e-5, adversary="oblivious", after=B)
 CLEAN = Receipt("kb", "CLEAN", control=3, records=3, before=A, after=B)
 SAME = Replay(before=A, after=B, data=C, equals=B)
 EVERYTHING = (MEASURED, PROOF, CLEAN, SAME)
@@ -27,7 +27,7 @@ numbers = st.one_of(st.sampled_from([0.0, 1e-12, 1e-10, 1.1e-10, 1.0, math.nan, 
 policies = st.sampled_from(["p", "q", ""])
 guarantees = st.one_of(
     st.builds(Exact, st.sampled_from(["bitwise", "distribution"])),
-    st.builds(Certified, numbers, numbers, st.just("anyone")),
+    st.builds(Certified, numbers, numbers, st.just("oblivious")),
     st.builds(Purged, st.sampled_from(["kb", "other"])),
     st.builds(Empirical, policies),
     st.just(Suppressed()),
@@ -42,7 +42,10 @@ verdicts = st.none() | st.builds(
 evidences = st.lists(
     st.one_of(
         st.builds(Measurement, st.just("auc"), st.builds(Estimate, numbers, numbers, numbers)),
-        st.builds(Proof, st.sampled_from(["", "pld"]), st.sampled_from([(), ("convex",)])),
+        st.builds(
+            *(Proof, st.sampled_from(["", "pld"]), st.sampled_from([(), ("convex",)]), st.just(())),
+            *(numbers, numbers, st.sampled_from(["oblivious", "adaptive"]), digests),
+        ),
         st.builds(Replay, digests, digests, digests, digests, numbers),
         st.builds(
             *(
@@ -91,7 +94,7 @@ def test_less_evidence_never_earns_more_except_by_hiding_a_refutation(claim, ver
 
 @pytest.mark.parametrize(
     "claim",
-    [Exact("bitwise"), Exact("distribution"), Certified(1, 1e-5, "anyone"), Purged("kb"), Empirical("p"), Suppressed()],
+    [Exact("bitwise"), Exact("distribution"), Certified(1, 1e-5, "oblivious"), Purged("kb"), Empirical("p"), Suppressed()],
     ids=phrase,
 )
 def test_a_claim_is_kept_under_its_own_evidence_and_falls_without_any(claim):
@@ -170,9 +173,30 @@ def test_bounds_that_bound_nothing_certify_nothing(epsilon, delta):
     assert isinstance(earn(Certified(epsilon, delta, "x"), evidence=(PROOF,)), Unproven)
 
 
-@pytest.mark.parametrize("proof", [Proof("", ("a",)), Proof("pld", ())])
-def test_a_proof_names_its_accountant_and_assumptions(proof):
-    assert isinstance(earn(Certified(1, 0, "x"), evidence=(proof,)), Unproven)
+LACKING = {
+    "no accountant": {"accountant": ""},
+    "no assumptions": {"assumptions": ()},
+    "another artefact": {"after": C},
+    "no artefact": {"after": ""},
+    "more epsilon": {"epsilon": 1.01},
+    "epsilon is no number": {"epsilon": math.nan},
+    "more delta": {"delta": 2e-5},
+    "spent": {"units": 4, "valid_until": 3},
+}
+
+
+@pytest.mark.parametrize("lacking", LACKING.values(), ids=LACKING)
+def test_a_proof_of_another_thing_or_of_less_certifies_nothing(lacking):
+    proof = replace(PROOF, units=3, valid_until=3)
+    claim = Certified(1, 1e-5, "oblivious")
+    assert earn(claim, evidence=(proof,), after=B) == claim
+    assert isinstance(earn(claim, evidence=(replace(proof, **lacking),), after=B), Unproven)
+
+
+def test_a_proof_against_the_stronger_adversary_serves_the_weaker_claim_and_not_the_other_way():
+    strong, weak = replace(PROOF, adversary="adaptive"), PROOF
+    assert earn(Certified(1, 1e-5, "oblivious"), evidence=(strong,), after=B) == Certified(1, 1e-5, "oblivious")
+    assert isinstance(earn(Certified(1, 1e-5, "adaptive"), evidence=(weak,), after=B), Unproven)
 
 
 NOT_CLEAN = {

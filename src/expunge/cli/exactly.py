@@ -80,6 +80,7 @@ def unlearn_exactly(
     basis: str,
     seed: int,
     pool: Any,
+    privacy: Any,
     as_json: bool,
     dry_run: bool,
 ) -> None:
@@ -90,12 +91,15 @@ def unlearn_exactly(
     find_own_modules()
     if dry_run:
         selection, chosen, _ = prepare_exact(asked, method, out, settings, seed=seed, pool=pool, whole=True)
+        if privacy:
+            privacy.require(chosen.claim)
         facts = {"forget": len(selection.forget), "retain": len(selection.retain), "method": chosen.name}
         text = f"would forget {facts['forget']} records by {chosen.name} and write to {out}"
         tell(as_json, text, {**facts, "out": str(out), "written": False})
         return
     with progress():
-        outcome = unlearn_exact(asked, method, out, settings=settings, basis=basis, seed=seed, pool=pool)
+        how: dict[str, Any] = {"settings": settings, "basis": basis, "seed": seed, "pool": pool}
+        outcome = unlearn_exact(asked, method, out, **how, privacy=privacy)
     facts = {"before": outcome.before, "after": outcome.target.digest(), "method": outcome.method, "out": str(out)}
     unchanged = outcome.notes.get("no_change", "")
     if as_json:
@@ -105,4 +109,5 @@ def unlearn_exactly(
         say(f"{name:<7} {value}")
     if unchanged:
         say(unchanged)
-    say(f"claims {phrase(outcome.claim)}; to have it run again: expunge audit replay {out}; then expunge certify {out}")
+    run_again = f"to have it run again: expunge audit replay {out}; then " if getattr(outcome, "replay", None) else ""
+    say(f"claims {phrase(outcome.claim)}; {run_again}expunge certify {out}")

@@ -74,6 +74,22 @@ def judging(policy: str | None, key: str | None) -> tuple[Any, bytes]:
     return judged_by(policy, None if key is None else public_key(key))
 
 
+def pinned(policy: str | None, key: str | None, kind: str) -> Any:
+    """The signed privacy policy in that file, with the kind that it will judge; None where it is no such file.
+
+    Raises:
+        ConfigError: a kind is named without a privacy policy, or none with one.
+        LedgerError: nobody trusted signed it.
+    """
+    from expunge.workflow.privacy_pinned import is_privacy, pin
+
+    if policy is None or not Path(policy).is_file() or not is_privacy(Path(policy)):
+        if kind:
+            raise ConfigError("--kind goes with a signed privacy policy", next="Give its file with --policy")
+        return None
+    return pin(Path(policy), kind, key=None if key is None else public_key(key))
+
+
 def impersonal(basis: str) -> str:
     """The ground of a request, which certificates show to anybody.
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from expunge.cli.exactly import asked_exactly, asks_exactly, leave_out, unlearn_exactly
-from expunge.cli.given import assigned, impersonal, judging, one_each
+from expunge.cli.given import assigned, impersonal, judging, one_each, pinned
 from expunge.cli.showing import progress, say, say_json, tell
 from expunge.cli.train import Id, Label, OnRay, Part, Workers, pool_of
 from expunge.core.errors import ConfigError
@@ -36,6 +36,7 @@ Judged = Annotated[
     str | None, typer.Option(help="What the claim will be judged by, fixed before: name of a policy or a signed file.")
 ]
 Key = Annotated[str | None, typer.Option(help="Public key of whoever signed the policy file.")]
+Kind = Annotated[str, typer.Option(help="Kind of data or request, in the words of a privacy policy.")]
 DEFAULT = "npo"
 """Why this one: docs/results/lm-methods.md."""
 FORGET = "Records to forget: JSON Lines, Parquet, SQLite or a saved dataset. Given again, a request of its own."
@@ -69,6 +70,7 @@ def unlearn(
     forget_given: Given = None,
     policy: Judged = None,
     key: Key = None,
+    kind: Kind = "",
     workers: Workers = None,
     ray: OnRay = False,
     seed: Annotated[int, typer.Option(help="Of the run.", min=0)] = 0,
@@ -79,9 +81,11 @@ def unlearn(
 
     Several requests are kept in a folder each below --out: request-1, request-2, and so on.
 
-    What the claim will be judged by is fixed here and stands in the log: --policy, or what the method names.
+    What the claim will be judged by is fixed here and stands in the log: --policy, or what the method names. A signed
+    privacy policy goes with --kind; a deletion whose epsilon it does not accept is refused and leaves nothing.
 
-    A model of expunge train forgets exactly: --ids, and --method statistics, sisa or replay; retrain for a reference.
+    A model of expunge train forgets by --ids: exactly by statistics, sisa or replay; certified by private, newton and
+    others, by what it was trained for; retrain gives a reference.
 
     Example: expunge unlearn --model m --forget f.jsonl --retain r.jsonl --method npo --out runs/mine
     """
@@ -90,19 +94,22 @@ def unlearn(
 
     forget = forget or []
     _check_requests(forget, in_sequence=in_sequence, forget_given=forget_given, policy=policy)
-    rule, _ = judging(policy, key)
+    privacy = pinned(policy, key, kind)
+    rule, _ = (None, b"") if privacy else judging(policy, key)
     settings = _settings(other, steps=steps, lr=lr, batch_size=batch_size, save_every=save_every, precision=precision)
     if asks_exactly(model, method, ids, data, label, id, part):
         asked = asked_exactly(model, forget, ids, data, label=label, id=id, part=part)
         leave_out(retain=retain, holdout=holdout, validation=validation, general=general, forget_given=forget_given)
-        leave_out(policy=policy, wish=wish if wish != "as_retrained" else None)
+        leave_out(policy=rule and policy, wish=wish if wish != "as_retrained" else None)
         how = {"settings": settings, "basis": impersonal(basis), "seed": seed, "pool": pool_of(workers, ray)}
+        how["privacy"] = privacy
         return unlearn_exactly(asked, method, out, as_json=as_json, dry_run=dry_run, **how)
     _check_plain(forget, on_workers=workers is not None or ray)
     paths = [Paths(model, each, retain, holdout, validation, general) for each in forget]
     how = {"settings": settings, "basis": impersonal(basis), "wish": wish_named(wish), "seed": seed}
     run = _would if dry_run else _answer
-    run(paths, method, out, how, one={"given": forget_given, "policy": rule}, in_sequence=in_sequence, as_json=as_json)
+    one = {"given": forget_given, "policy": rule, "privacy": privacy}
+    run(paths, method, out, how, one=one, in_sequence=in_sequence, as_json=as_json)
 
 
 def _settings(other: Sequence[str] | None, **given: Any) -> dict[str, Any]:
@@ -172,7 +179,10 @@ def _would(
     asked: dict[str, Any] = {"wish": how["wish"], "seed": how["seed"], "whole": True}
     settings = how["settings"]
     if len(paths) == 1:
-        selection, chosen, _ = prepare(paths[0], method, out, settings, **one, **asked)
+        alone = {name: value for name, value in one.items() if name != "privacy"}
+        selection, chosen, _ = prepare(paths[0], method, out, settings, **alone, **asked)
+        if one["privacy"]:
+            one["privacy"].require(chosen.claim)
         count = len(selection.forget)
         text = f"would forget {count} records by {chosen.name} and write to {out}"
         tell(as_json, text, {**facts, "forget": count, "given": one["given"], "method": chosen.name})

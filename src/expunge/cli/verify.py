@@ -33,6 +33,8 @@ def verify(
     The policy that judged must be one that ships, if it bears the name of one; of another policy that is said, and
     whose it is only its signed file can tell: expunge policy verify.
 
+    The epsilon of a certified deletion is computed again from the numbers that the certificate states.
+
     Of a signed result of expunge audit probe, signature, commitment and order in time are checked, and all that was
     revealed of the inputs. Its --key is the auditor's; the certificate's signer must be trusted here.
 
@@ -43,6 +45,7 @@ def verify(
     from expunge.workflow.policy_file import disputed, standing
     from expunge.workflow.privacy_reading import misread, readings
     from expunge.workflow.probe_verify import is_result
+    from expunge.workflow.proved import again
     from expunge.workflow.purged import purged_among
 
     given = None if key is None else public_key(key)
@@ -52,6 +55,8 @@ def verify(
     judged = {a.name: a.policy for a in found.certificate.artefacts if a.policy} if found.certificate else {}
     wrong = [printable(f"{name}: {reason}") for name, policy in judged.items() for reason in disputed(policy)]
     wrong += misread(found.certificate) if found.certificate else []
+    unproven, proven = again(found.certificate) if found.certificate else ([], [])
+    wrong += map(printable, unproven)
     found = replace(found, problems=(*found.problems, *wrong))
     if as_json:
         say_json(_found(found, judged))
@@ -63,7 +68,7 @@ def verify(
     for name, policy in judged.items():
         if not disputed(policy) and (told := standing(policy)):
             say(printable(f"{name}: judged by {policy.name}, version {policy.version}, {told}"))
-    for line in readings(found.certificate) if found.certificate else ():
+    for line in (*proven, *(readings(found.certificate) if found.certificate else ())):
         say(printable(line))
     if gone := purged_among(found.root, found.missing):
         say(f"{len(gone)} of the missing files were purged, says purge.json; it may have been issued again since")

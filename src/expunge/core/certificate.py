@@ -201,7 +201,7 @@ def _measured(artefact: Artefact) -> Iterator[str]:
             size = f"n {e.n}, subjects {e.groups}, seeds {e.seeds}"
             yield f"{item.name}: {e.value:.4g} [{e.low:.4g}, {e.high:.4g}] at {e.level:.0%} ({size}{against})"
         elif isinstance(item, Proof):
-            yield f"proof by {item.accountant}, assuming {'; '.join(item.assumptions)}"
+            yield from _proved(item)
         elif isinstance(item, Receipt):
             seen = f"{item.control} of {item.records} seen before"
             yield f"byte scan of {item.store}: {item.status}, {item.hits} hits, {seen}"
@@ -211,6 +211,16 @@ def _measured(artefact: Artefact) -> Iterator[str]:
             yield f"replay on {item.data}: {run}"
     for finding in artefact.verdict.findings if artefact.verdict else ():
         yield f"{finding.criterion}: {finding.status}, {finding.reason}"
+
+
+def _proved(proof: Proof) -> Iterator[str]:
+    size = f"(epsilon, delta) = ({proof.epsilon:g}, {proof.delta:g}), in other papers (alpha, beta)"
+    yield f"proof by {proof.accountant}: {size}, for {proof.units} of unit {proof.unit}, {proof.adversary}"
+    yield f"from {', '.join(f'{name} {text}' for name, text in proof.numbers)}"
+    limit = "no limit" if proof.valid_until is None else f"{proof.valid_until} in all; requests beyond are refused"
+    yield f"valid until: {limit}"
+    yield f"records that stay: {proof.retained or 'nothing is said of their protection'}"
+    yield from (f"assumed: {sentence}" for sentence in proof.assumptions)
 
 
 def _read(artefact: Artefact, wish: str) -> str:
@@ -293,7 +303,7 @@ def issue(
 
     Args:
         request: only its public part enters.
-        result: of ``unlearn``; its replay and receipts join the evidence.
+        result: of ``unlearn``; its replay, proof and receipts join the evidence.
         evidence: about the result.
         policy: pinned before the run.
         assessment: what the policy reads.
@@ -316,7 +326,7 @@ def issue(
             next="Evaluate with a policy of that wish",
         )
     overlay = isinstance(result, Overlay)
-    own = () if isinstance(result, Overlay) else (*((result.replay,) if result.replay else ()), *result.receipts)
+    own = () if isinstance(result, Overlay) else result.own
     gathered = tuple(_own_word(e, audit) for e in (*evidence, *(item for item in own if item not in evidence)))
     after = result.target.digest()
     artefact = Artefact(name, result.before, after, result.claim, overlay, gathered, policy, assessment)

@@ -73,11 +73,22 @@ def _exact(claim: Exact, replays: Sequence[Replay], before: str, after: str) -> 
     return claim if any(r.equals == after for r in about) else Exact("distribution")
 
 
-def _certified(claim: Certified, proofs: Sequence[Proof]) -> Guarantee:
+def _certified(claim: Certified, proofs: Sequence[Proof], after: str) -> Guarantee:
     if not (math.isfinite(claim.epsilon) and claim.epsilon >= 0 and 0 <= claim.delta < 1):
         return Unproven(f"epsilon {claim.epsilon:g} and delta {claim.delta:g} bound nothing")
-    if not any(proof.accountant and proof.assumptions for proof in proofs):
-        return Unproven("no proof with an accountant and its assumptions")
+    about = [proof for proof in proofs if proof.after == after and is_digest(after)]
+    if not any(proof.accountant and proof.assumptions for proof in about):
+        return Unproven("no proof about this artefact with an accountant and its assumptions")
+    if any(proof.valid_until is not None and proof.units > proof.valid_until for proof in about):
+        return Unproven("the budget of the proof is spent")
+    if not any(proof.adversary in (claim.adversary, "adaptive") for proof in about):
+        return Unproven(f"no proof against an adversary that is {claim.adversary}")
+    if not any(
+        proof.epsilon <= claim.epsilon and proof.delta <= claim.delta and proof.accountant and proof.assumptions
+        for proof in about
+        if proof.adversary in (claim.adversary, "adaptive")
+    ):
+        return Unproven(f"the proof comes to epsilon {about[0].epsilon:g} at delta {about[0].delta:g}")
     return claim
 
 
@@ -116,7 +127,8 @@ def earn(
       Bit for bit needs an independent run with the same digest; without one the claim is lowered to distribution. An
       independent run that differs by more than rounding refutes both, and so does an artefact that did not change. A
       verdict of attacks does not enter.
-    * ``Certified`` needs a ``Proof`` that names its accountant and assumptions.
+    * ``Certified`` needs a ``Proof`` about this very artefact that names its accountant and assumptions, comes to no
+      more than is claimed, holds against the adversary that is claimed, and whose budget is not spent.
     * ``Purged`` needs a ``Receipt`` of the same store and change that ended ``CLEAN`` and whose scan saw every erased
       record before, and none that did not.
 
@@ -143,7 +155,7 @@ def earn(
     if isinstance(claim, Exact):
         return _exact(claim, [e for e in evidence if isinstance(e, Replay)], before, after)
     if isinstance(claim, Certified):
-        return _certified(claim, [e for e in evidence if isinstance(e, Proof)])
+        return _certified(claim, [e for e in evidence if isinstance(e, Proof)], after)
     return _purged(claim, [e for e in evidence if isinstance(e, Receipt)], before, after)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from expunge.core.record import record
 
 
@@ -51,10 +53,34 @@ class Measurement:
 
 @record
 class Proof:
-    """A mathematical argument with its accountant and assumptions."""
+    """A bound that whoever has its numbers can compute again, and what it rests on beside them.
+
+    Args:
+        accountant: name in the registry of accountants, which takes delta and the numbers and gives epsilon.
+        assumptions: plain sentences: what the numbers do not show.
+        numbers: sorted (name, text) of mechanism and requests so far, as the accountant reads them.
+        epsilon: nats, that they come to.
+        delta: probability.
+        adversary: ``oblivious``: who asks did not choose by a published model; ``adaptive``: may have.
+        after: digest of the artefact that it speaks of.
+        units: that were forgotten so far, all requests together.
+        unit: what is counted: a record, or a subject with all records.
+        valid_until: how many units may be forgotten in all before the budget is spent and requests are refused; None
+            where nothing limits it.
+        retained: whether records that stay are protected from those who see the model before and after, in a sentence.
+    """
 
     accountant: str
     assumptions: tuple[str, ...]
+    numbers: tuple[tuple[str, str], ...] = ()
+    epsilon: float = 0.0
+    delta: float = 0.0
+    adversary: Literal["oblivious", "adaptive"] = "oblivious"
+    after: str = ""
+    units: int = 0
+    unit: str = "record"
+    valid_until: int | None = None
+    retained: str = ""
 
 
 @record

@@ -14,7 +14,7 @@ NAME, DONE = "manifest.json", "done.json"
 PUBLIC = frozenset(
     (
         *("assessment.json", "certificates", "conclusion.json", "evidence.json", "outcome.json", "plan.json"),
-        *("purge.json", "report.html", "request.json", "suite.json", "summary.json", "table.txt"),
+        *("privacy.json", "purge.json", "report.html", "request.json", "suite.json", "summary.json", "table.txt"),
     )
 )
 """What a run writes at its top without text of records, or numbers from which one could be told."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
-from expunge.core.evidence import Receipt, Replay
+from expunge.core.evidence import Evidence, Proof, Receipt, Replay
 from expunge.core.guarantee import Guarantee, Suppressed
 from expunge.core.request import Wish
 from expunge.core.selection import Selection
@@ -119,6 +119,8 @@ class Outcome(Generic[T]):
         cost: what it took.
         replay: digests of an exact recomputation, if the method is one.
         receipts: what byte scans found, if the method is a purge.
+        proof: of epsilon and delta, if the method certifies.
+        left: file or folder of the saved target -> why what is in it still tells of the forgotten records.
         notes: facts that the certificate should state, for example what a control measured.
         wish: what the target should do instead of knowing; evidence is read accordingly.
     """
@@ -134,11 +136,18 @@ class Outcome(Generic[T]):
     cost: Cost = field(default_factory=Cost)
     replay: Replay | None = None
     receipts: tuple[Receipt, ...] = ()
+    proof: Proof | None = None
+    left: dict[str, str] = field(default_factory=dict[str, str])
     notes: dict[str, Any] = field(default_factory=dict[str, Any])
     wish: Wish = "as_retrained"
 
     def __post_init__(self) -> None:
         _note_samples(self.notes, self.selection)
+
+    @property
+    def own(self) -> tuple[Evidence, ...]:
+        """The evidence that the method itself left; what was measured comes beside it."""
+        return tuple(item for item in (self.replay, self.proof, *self.receipts) if item is not None)
 
 
 @dataclass(frozen=True)

@@ -173,8 +173,10 @@ controls = Registry("control", "expunge.engine.controls")
 alternatives = Registry("alternative", "expunge.engine.alternatives")
 stores = Registry("store", "expunge.data.stores")
 learners = Registry("learner", "expunge.targets.learners")
+accountants = Registry("accountant", "expunge.accounting.accountants")
 recipes = Registry("recipe", "expunge.engine.recipes")
 methods = Registry(
-    *("method", "expunge.methods.exact", "expunge.methods.gradient", "expunge.methods.asking"),
+    *("method", "expunge.methods.exact", "expunge.methods.certified", "expunge.methods.gradient"),
+    "expunge.methods.asking",
     "expunge.retrieval.methods",
 )

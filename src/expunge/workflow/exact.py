@@ -13,7 +13,7 @@ from expunge.core.example import Examples
 from expunge.core.launch import started
 from expunge.core.outcome import Outcome, Overlay
 from expunge.core.protocols import Store
-from expunge.core.provenance import Replayable, Sharded, Statistics
+from expunge.core.provenance import Convex, Private, Replayable, Sharded, Statistics
 from expunge.core.provenance_check import require_provenance
 from expunge.core.registry import methods
 from expunge.core.request import Records
@@ -23,16 +23,17 @@ from expunge.data.table import Table
 from expunge.execution.pool import Pool
 from expunge.methods.exact._kept import salt_of
 from expunge.workflow.asked import REQUEST, kept_request
+from expunge.workflow.privacy_pinned import Pinned
 from expunge.workflow.recipe_file import recipe_of, told
 from expunge.workflow.run import locked, require_extra
-from expunge.workflow.single import WORK, asked_of, check_free, keep_result, remove_unfinished, tuned
+from expunge.workflow.single import WORK, accepted, asked_of, check_free, keep_result, remove_unfinished, tuned
 from expunge.workflow.train import has_checkpoints
 from expunge.workflow.training_record import RECORD, Source, Trained, environment, has_record, in_role, learned, only
 from expunge.workflow.verbs import adopt, check, unlearn_selection
 
-NEEDS = (Statistics, Sharded, Replayable)
+NEEDS = (Statistics, Sharded, Replayable, Private, Convex)
 BY_PARTS = ("statistics", "sisa", "replay")
-"""Methods that know what a target was trained on, one for each provenance."""
+"""Methods that know what a target was trained on by its digests, one for each such provenance."""
 LISTS = (".txt", ".ids")
 BY_RECORD = ("places", "probabilities")
 """Settings of recipes that are told by record id."""
@@ -117,8 +118,9 @@ def prepare_exact(
     if chosen.needs not in NEEDS:
         # That the records are those of the training is known to the method that would rebuild its parts.
         rebuilding = (methods.get(name) for name in BY_PARTS)
-        same = next(method for method in rebuilding if isinstance(target.provenance, method.needs))
-        check(same, target, selection, seed=seed, whole=whole)
+        same = next((method for method in rebuilding if isinstance(target.provenance, method.needs)), None)
+        if same is not None:
+            check(same, target, selection, seed=seed, whole=whole)
         recipe = recipe_of(Trained.read(Path(asked.model)).recipe)
         chosen = chosen.with_recipe(recipe, store if isinstance(store, Table) else None)
     check(chosen, target, selection, seed=seed, whole=whole)
@@ -252,6 +254,7 @@ def unlearn_exact(
     *,
     settings: Mapping[str, Any],
     basis: str = "",
+    privacy: Pinned | None = None,
     seed: int = 0,
     pool: Pool | None = None,
 ) -> Outcome[Any] | Overlay[Any]:
@@ -263,6 +266,7 @@ def unlearn_exact(
         out: folder; the same command continues in it.
         settings: of the method, where they differ from its defaults.
         basis: ground of the request.
+        privacy: that must accept the epsilon of a method that certifies one; None for no such policy.
         seed: of the run.
         pool: where parts are trained; None for this process. It changes no byte.
 
@@ -271,6 +275,8 @@ def unlearn_exact(
             what was trained for one stays where there is any: the same call continues.
     """
     selection, chosen, target = prepare_exact(asked, method, out, settings, seed=seed, pool=pool)
+    if privacy:
+        privacy.require(chosen.claim)
     with locked(out):
         check_free(out)
         _require_same(out, selection.forget.ids)
@@ -279,12 +285,12 @@ def unlearn_exact(
             # A method reads records as they were trained on, whose roles may say something else.
             roles = in_role(selection.forget, "forget"), in_role(selection.retain, "retain")
             seen = Selection(*roles, repeats=selection.repeats)
-            asked_of(out, seen, basis, target, chosen, seed)
+            asked_of(out, seen, basis, target, chosen, seed, policy=privacy.file.policy if privacy else None)
             outcome = unlearn_selection(target, selection, chosen, seed=seed, workdir=out / WORK)
-            if isinstance(outcome, Overlay) or outcome.replay is None:
+            if isinstance(outcome, Overlay) or not outcome.own:
                 raise ClaimError(f"{chosen.name} left no record of what it was run on")
             notes = {**outcome.notes, **_told_columns(source_of(asked), selection.retain.ids), **_told_salt(outcome)}
-            outcome = replace(outcome, selection=seen, notes=notes)
+            outcome = accepted(replace(outcome, selection=seen, notes=notes), privacy, out)
             keep_result(out, asked.model, seen, outcome, settings, trained=_record(asked, outcome, chosen))
         except ExpungeError:
             if not has_checkpoints(out / WORK):

@@ -12,6 +12,7 @@ from expunge.core.errors import ConfigError
 from expunge.core.files import write_bytes
 from expunge.core.guarantee import Empirical
 from expunge.core.policy import Policy
+from expunge.core.privacy import PrivacyPolicy
 from expunge.core.request import Request
 from expunge.core.selection import Selection
 from expunge.ledger.certify import read_small
@@ -104,7 +105,12 @@ def pinned_policy(method: Any, policy: Policy | None = None) -> Policy | None:
 
 
 def committed(
-    request: Request, selection: Selection, target: Any, method: Any, seed: int, policy: Policy | None = None
+    request: Request,
+    selection: Selection,
+    target: Any,
+    method: Any,
+    seed: int,
+    policy: Policy | PrivacyPolicy | None = None,
 ) -> None:
     """Commit to how a request without a plan file will be answered, before anything is trained. The same once.
 
@@ -120,7 +126,7 @@ def committed(
         ConfigError: the method names a policy that does not ship, and none was given.
         LedgerError: the log cannot be used.
     """
-    pinned = pinned_policy(method, policy)
+    pinned = policy if isinstance(policy, PrivacyPolicy) else pinned_policy(method, policy)
     digests = {
         "before": target.digest(),
         "code": code_digest(),

@@ -15,13 +15,14 @@ from pydantic import TypeAdapter, ValidationError
 from expunge.core.canonical import digest, read_json
 from expunge.core.certificate import Certificate, Residue, issue
 from expunge.core.errors import ConfigError, EvidenceError, ExpungeError, StoreError
-from expunge.core.evidence import Measurement, Replay
+from expunge.core.evidence import Measurement, Proof, Replay
 from expunge.core.files import write_bytes, write_json
 from expunge.core.guarantee import Empirical
 from expunge.core.launch import rank
 from expunge.core.manifest import NAME, Manifest
 from expunge.core.outcome import Cost, Outcome, Overlay
 from expunge.core.policy import Assessment, Policy
+from expunge.core.privacy import PrivacyPolicy
 from expunge.core.registry import methods
 from expunge.core.request import Records, Request, Wish
 from expunge.core.selection import Selection
@@ -45,7 +46,10 @@ from expunge.workflow.asked import (
 )
 from expunge.workflow.logged import certified, committed, pinned_policy
 from expunge.workflow.own_rate import warn_untuned
+from expunge.workflow.privacy_pinned import FILE as PRIVACY
+from expunge.workflow.privacy_pinned import Pinned, judged
 from expunge.workflow.privacy_reading import with_reading
+from expunge.workflow.proved import left_over, require_recounted
 from expunge.workflow.recompute import FINDINGS, KEPT, certifying_policy, compare
 from expunge.workflow.replay_note import Note, audited, note_path
 from expunge.workflow.request_paths import ROLES, Paths, read_selection
@@ -135,7 +139,7 @@ def remove_unfinished(out: Path) -> None:
     """Remove what an unlearning that failed had written."""
     with suppress(StoreError):
         vault().destroy(public_request(out).id)
-    for path in (out / name for name in (CARD, DATA, MODEL, REQUEST, NAME, WORK)):
+    for path in (out / name for name in (CARD, DATA, MODEL, REQUEST, PRIVACY, NAME, WORK)):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
@@ -163,6 +167,7 @@ def unlearn_paths(
     wish: Wish = "as_retrained",
     given: int | None = None,
     policy: Policy | None = None,
+    privacy: Pinned | None = None,
     seed: int = 0,
 ) -> Outcome[Any] | Overlay[Any]:
     """Forget what a file lists, and keep the result with all that judging it needs.
@@ -178,24 +183,29 @@ def unlearn_paths(
         wish: what the model should do instead.
         given: how many of the forgotten records the method is given; all, if None.
         policy: that the claim will be judged by, and no other of its name; None for the one that the method names.
+        privacy: that must accept the epsilon of a method that certifies one; None for no such policy.
         seed: of the run.
 
     Raises:
-        ExpungeError: whatever is wrong with model, data, method or settings; ``out`` then holds no result.
+        ExpungeError: whatever is wrong with model, data, method or settings, or the privacy policy does not accept
+            what is claimed; ``out`` then holds no result.
     """
     selection, chosen, target = prepare(paths, method, out, settings, wish=wish, given=given, policy=policy, seed=seed)
     read = None if given is None else some_given(chosen, selection, given, seed=seed)
     asked: dict[str, Any] = {"wish": wish, "given": given}
+    if privacy:
+        privacy.require(chosen.claim)
     if rank():
         return unlearn_selection(target, selection, chosen, seed=seed, workdir=out / WORK, **asked)
     with locked(out):
         check_free(out)
         (out / WORK).mkdir(exist_ok=True)
         try:
-            asked_of(out, selection, basis, target, chosen, seed, read=read, wish=wish, policy=policy)
+            fixed = policy if privacy is None else privacy.file.policy
+            asked_of(out, selection, basis, target, chosen, seed, read=read, wish=wish, policy=fixed)
             outcome = unlearn_selection(target, selection, chosen, seed=seed, workdir=out / WORK, **asked)
             outcome = claiming(outcome, pinned_policy(chosen, policy))
-            keep_result(out, paths.model, selection, outcome, settings)
+            keep_result(out, paths.model, selection, accepted(outcome, privacy, out), settings)
         except ExpungeError:
             remove_unfinished(out)
             raise
@@ -213,7 +223,7 @@ def asked_of(
     *,
     read: Selection | None = None,
     wish: Wish = "as_retrained",
-    policy: Policy | None = None,
+    policy: Policy | PrivacyPolicy | None = None,
 ) -> Request:
     """Keep a request, and log how it will be answered, before anything is trained.
 
@@ -242,6 +252,19 @@ def claiming(outcome: Outcome[Any] | Overlay[Any], policy: Policy | None) -> Out
     if policy is None or isinstance(outcome, Overlay) or not isinstance(outcome.claim, Empirical):
         return outcome
     return replace(outcome, claim=Empirical(policy.name, digest(policy)))
+
+
+def accepted(outcome: Any, privacy: Pinned | None, out: Path) -> Any:
+    """An outcome with the privacy policy that accepts it, whose file is kept; as it is without one.
+
+    Raises:
+        ClaimError: the policy does not accept it.
+    """
+    if privacy is None:
+        return outcome
+    privacy.require(outcome.claim)
+    privacy.keep(out)
+    return replace(outcome, notes={**outcome.notes, **privacy.told()})
 
 
 def keep_result(
@@ -284,9 +307,17 @@ def keep_result(
         "wish": outcome.wish,
         "settings": {name: value for name, value in settings.items() if value is not None},
         **({"replay": vars(replay)} if replay else {}),
+        **_proved(outcome),
     }
     write_json(out / CARD, card)
     write_manifest(out)
+
+
+def _proved(outcome: Any) -> dict[str, Any]:
+    """What the card says of a proof, and of files that still tell of what was forgotten."""
+    if isinstance(outcome, Overlay) or outcome.proof is None:
+        return {}
+    return {"proof": TypeAdapter(Proof).dump_python(outcome.proof, mode="json"), "left": outcome.left}
 
 
 def write_manifest(out: Path) -> None:
@@ -354,7 +385,9 @@ def read_outcome(out: Path, *, ignoring: Collection[str] = ()) -> Outcome[Any] |
         return Overlay(target=overlay_on(out / MODEL, original), base=original, **shared)
     claim = getattr(guarantee, card["claim_type"])(**card["claim"])
     replay = Replay(**card["replay"]) if "replay" in card else None
-    return Outcome(target=adopt(out / MODEL), original=original, claim=claim, replay=replay, **shared)
+    proof = TypeAdapter(Proof).validate_python(card["proof"]) if "proof" in card else None
+    own: dict[str, Any] = {"claim": claim, "replay": replay, "proof": proof, "left": card.get("left", {})}
+    return Outcome(target=adopt(out / MODEL), original=original, **own, **shared)
 
 
 def wish_of(card: Mapping[str, Any]) -> Wish:
@@ -433,7 +466,10 @@ def certify_folder(out: Path, *, key: PublicKey | None = None) -> tuple[Certific
         if isinstance(outcome, Outcome) and outcome.replay:
             replay, known["audit"] = audited(out, outcome.replay, partial(_looked_up, out, outcome, original))
             outcome = replace(outcome, replay=replay)
-        left = parts_left(original)
+        if isinstance(outcome, Outcome):
+            judged(out, outcome, key)
+            require_recounted(outcome)
+        left = (*parts_left(original), *left_over(outcome))
         certificate = with_reading(issue(request, outcome, residue=(*residue_below(out), *left, *ELSEWHERE), **known))
         signer = ensure_key(home())
         trust(home(), signer.public, "this installation")

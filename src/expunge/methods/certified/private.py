@@ -17,7 +17,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from expunge.accounting.subsampled import Accounted
 from expunge.core import provenance
@@ -30,19 +30,20 @@ from expunge.core.provenance_check import require_kind, require_provenance
 from expunge.core.selection import Selection
 from expunge.targets.private.account import Account
 
-ADVERSARY = "oblivious"
+ADVERSARY: Literal["oblivious"] = "oblivious"
 
 
-def proof_of(account: Account, found: Accounted) -> Proof:
+def proof_of(account: Account, found: Accounted, *, after: str) -> Proof:
     """The argument behind an account's epsilon, with what it rests on.
 
     Args:
         account: of a private target.
         found: what it comes to.
+        after: digest of the target with that account.
     """
+    mechanism, left = account.mechanism, account.left()
     return Proof(
-        f"{found.accountant}: epsilon {found.epsilon:.6g} at delta {found.delta:g} for {found.records} units; "
-        f"Renyi divergence {found.renyi:.6g}; {account.mechanism.named()}",
+        "poisson_gaussian",
         (
             "The records were named by somebody who had not seen the model, or did not choose by it.",
             "What is released is the weights; the account, which names who is in, stays with whoever trained.",
@@ -52,6 +53,21 @@ def proof_of(account: Account, found: Accounted) -> Proof:
             "Of a model that was fine-tuned, only the fine-tuning is accounted for, not what its base was trained on.",
             "Neighbouring data has the records or has not; a copy under another id is another record.",
         ),
+        (
+            ("clip", repr(mechanism.clip)),
+            ("q", repr(mechanism.rate)),
+            ("sigma", repr(mechanism.sigma)),
+            ("steps", str(mechanism.steps)),
+            ("units", str(account.spent)),
+        ),
+        epsilon=found.epsilon,
+        delta=found.delta,
+        adversary=ADVERSARY,
+        after=after,
+        units=account.spent,
+        unit=mechanism.unit,
+        valid_until=None if left is None else account.spent + left,
+        retained=f"protected as well: any {found.records} of them at this epsilon and delta",
     )
 
 
@@ -91,7 +107,7 @@ class Private:
             workdir: not needed.
 
         Returns:
-            A claim of epsilon for all units that were forgotten so far; in the notes the proof.
+            A claim of epsilon for all units that were forgotten so far; with its proof.
 
         Raises:
             ClaimError: what ``check`` raises.
@@ -101,13 +117,8 @@ class Private:
         self.check(target, selection, seed=seed, whole=False)
         after = target.with_account(target.account.forgetting(selection.forget.ids))
         found = after.account.accounted()
-        proof = proof_of(after.account, found)
-        notes = {
-            "units_forgotten": after.account.spent,
-            "unit": after.account.mechanism.unit,
-            "proof": {"accountant": proof.accountant, "assumptions": list(proof.assumptions)},
-            "retained_records": f"protected as well: any {found.records} of them at this epsilon and delta",
-        }
+        proof = proof_of(after.account, found, after=after.digest())
+        notes = {"accountant": f"{found.accountant}; by Renyi divergence {found.renyi:.6g}"}
         return Outcome(
             target=after,
             before=target.digest(),
@@ -118,6 +129,7 @@ class Private:
             original=target,
             seed=seed,
             cost=Cost(seconds=time.perf_counter() - since, bytes_changed=0),
+            proof=proof,
             notes=notes,
         )
 

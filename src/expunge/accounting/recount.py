@@ -1,0 +1,47 @@
+"""The epsilon of a proof, computed again from its numbers by whoever doubts it."""
+
+from __future__ import annotations
+
+import math
+
+from expunge.core.errors import ClaimError, ConfigError, MissingExtra, UnknownName
+from expunge.core.evidence import Proof
+from expunge.core.registry import accountants
+
+TOLERANCE = 1e-6
+"""Share of epsilon by which two machines may differ in rounding."""
+
+
+def recount(proof: Proof) -> float:
+    """Epsilon of a proof's numbers at its delta.
+
+    Raises:
+        ClaimError: no accountant of that name, or the numbers are not what it reads.
+        EvidenceError: the accountant gives none.
+        MissingExtra: what it computes with is not installed.
+
+    >>> numbers = (("q", "1.0"), ("sigma", "2.0"), ("steps", "4"), ("units", "2"))
+    >>> round(recount(Proof("poisson_gaussian", ("...",), numbers, epsilon=2.0, delta=0.3318951)), 4)
+    2.0
+    """
+    try:
+        return float(accountants.get(proof.accountant)(proof.delta, dict(proof.numbers)))
+    except MissingExtra:
+        raise
+    except UnknownName as error:
+        raise ClaimError(f"no accountant is called {proof.accountant!r:.80}", why=error.why) from error
+    except (KeyError, ValueError, ConfigError) as error:
+        raise ClaimError(f"{proof.accountant} cannot read the numbers of the proof", why=str(error)[:200]) from error
+
+
+def recounted(proof: Proof) -> str:
+    """Where a proof states a smaller epsilon than its numbers come to; empty where it does not.
+
+    >>> numbers = (("q", "1.0"), ("sigma", "2.0"), ("steps", "4"), ("units", "2"))
+    >>> recounted(Proof("poisson_gaussian", ("...",), numbers, epsilon=1.5, delta=0.3318951))
+    'the proof states epsilon 1.5; its numbers come to 2'
+    """
+    found = recount(proof)
+    if math.isfinite(found) and found <= proof.epsilon + TOLERANCE * max(1.0, proof.epsilon):
+        return ""
+    return f"the proof states epsilon {proof.epsilon:g}; its numbers come to {found:.4g}"
