@@ -26,7 +26,7 @@ learned the records which it caught and missed, and of false alarms on models th
 """
 KINDS = (
     *("methods", "objectives", "metrics", "attacks", "policies", "suites", "controls"),
-    *("recipes", "trainers", "learners"),
+    *("recipes", "trainers", "learners", "accountants"),
 )
 
 

@@ -20,7 +20,7 @@ def test_every_metric_says_its_question_and_what_a_retrained_model_gets(call):
     assert all(f"{m.question} A retrained model: {m.retrained}." in shown for _, m in metrics.items())
 
 
-@pytest.mark.parametrize("what", ["methods", "recipes", "learners"])
+@pytest.mark.parametrize("what", ["methods", "recipes", "learners", "accountants"])
 def test_other_registries_list_a_line_each(call, what):
     rows = call("list", what, "--json").json
     assert list(rows) == getattr(registry, what).names()

@@ -69,6 +69,13 @@ def test_show_says_what_epsilon_means(call, draft):
     assert "with 1 % false positives finds 7.39 % of the members at best" in said.out and "88.1 % at most" in said.out
 
 
+def test_the_other_notation_is_the_same_policy(call, draft):
+    ours = call("privacy", "show", draft, "--json").json
+    theirs = {{"epsilon": "alpha", "delta": "beta"}.get(name, name): value for name, value in LIMIT.items()}
+    draft.write_text(json.dumps(OURS | {"limits": [theirs]}))
+    assert call("privacy", "show", draft, "--json").json == ours
+
+
 def test_sign_then_show_then_edit(call, draft, tmp_path, monkeypatch):
     would = call("privacy", "sign", draft, "--dry-run", "--json").json
     signed = tmp_path / "ours.privacy.json"

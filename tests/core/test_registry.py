@@ -21,7 +21,7 @@ from expunge.testing import contracts
 from expunge.testing.toy import toy_model, toy_selection
 from expunge.workflow.measure import attack_tables, budget_for, score_tables, scores_of
 
-KINDS = ("objectives", "metrics", "attacks", "suites", "policies", "controls", "methods", "learners")
+KINDS = ("objectives", "metrics", "attacks", "suites", "policies", "controls", "methods", "learners", "accountants")
 PACKAGES = sorted({package for kind in KINDS for package in getattr(registry, kind).packages})
 NAMES = [(package, name) for package in PACKAGES for name in modules_of(importlib.import_module(package))]
 

@@ -22,6 +22,7 @@ class What(StrEnum):
     policies = "policies"
     recipes = "recipes"
     learners = "learners"
+    accountants = "accountants"
 
 
 def listing(

@@ -17,11 +17,30 @@ class Exact:
 
 @record
 class Certified:
-    """The result's distribution is (epsilon, delta)-close to one without the data."""
+    """The result's distribution is (epsilon, delta)-close to one without the data; some papers say (alpha, beta).
+
+    >>> Certified.noted(alpha=0.5, beta=1e-5, adversary="oblivious")
+    Certified(epsilon=0.5, delta=1e-05, adversary='oblivious')
+    """
 
     epsilon: float
     delta: float
     adversary: str
+
+    @classmethod
+    def noted(cls, *, alpha: float, beta: float, adversary: str) -> Certified:
+        """The same from numbers in the other notation (arXiv 2106.04378)."""
+        return cls(alpha, beta, adversary)
+
+    @property
+    def alpha(self) -> float:
+        """Epsilon, by its other name."""
+        return self.epsilon
+
+    @property
+    def beta(self) -> float:
+        """Delta, by its other name."""
+        return self.delta
 
 
 @record

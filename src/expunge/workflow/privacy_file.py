@@ -24,6 +24,8 @@ from expunge.workflow.privacy_reading import told
 
 PAYLOAD_TYPE = "application/vnd.expunge.privacy-policy+json"
 SUFFIX = ".privacy.json"
+NOTATION = {"alpha": "epsilon", "beta": "delta"}
+"""Names of other papers -> ours."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def _untyped(value: Any) -> Any:
     if isinstance(value, list):
         return [_untyped(item) for item in cast("list[Any]", value)]
     if isinstance(value, dict):
-        return {k: _untyped(v) for k, v in cast("dict[str, Any]", value).items() if k != "type"}
+        return {NOTATION.get(k, k): _untyped(v) for k, v in cast("dict[str, Any]", value).items() if k != "type"}
     return value
 
 
