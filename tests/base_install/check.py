@@ -98,6 +98,14 @@ def names_the_extra(scratch: Path) -> None:
         raise SystemExit(f"commands that could not run left {left} behind")
 
 
+def counts_again(folder: Path) -> None:
+    """Epsilon is computed again where the base install can, and where it cannot it says so."""
+    for name, said in (("whole", "computed again by poisson_gaussian"), ("sampled", "was not computed again")):
+        place = folder / name / "run" / "certificates"
+        [certificate] = place.glob("*.certificate.json")
+        expect(expunge(folder, folder / name / "home", "verify", str(certificate)), 0, said, "verified")
+
+
 def verifies(run: Path, home: Path, scratch: Path) -> None:
     """Every certificate verifies for a reader who trusts its signer, for no other reader, and not when altered."""
     certificates = sorted((run / "certificates").glob("*.certificate.json"))
@@ -154,6 +162,7 @@ def main() -> None:
     parts: list[Callable[[Path], None]] = [
         *(imports_fast, lists, knows_the_policies, names_the_extra),
         *(lambda s: verifies(run, home, s), lambda s: verifies_the_log(run, home, s)),
+        lambda s: counts_again(run.parent),
     ]
     for part in parts:
         with tempfile.TemporaryDirectory() as scratch:

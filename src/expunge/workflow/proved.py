@@ -53,5 +53,5 @@ def again(certificate: Certificate) -> tuple[list[str], list[str]]:
                 wrong.append(f"{artefact.name}: {problem}")
                 continue
             limit = "without limit" if proof.valid_until is None else f"for {proof.valid_until} in all"
-            said.append(f"{named} computed again by {proof.accountant}, for {proof.units} {proof.unit}s; valid {limit}")
+            said.append(f"{named} computed again by {proof.accountant}, for {proof.units} {proof.unit}{'' if proof.units == 1 else 's'}; valid {limit}")
     return wrong, said
