@@ -190,6 +190,9 @@ _BY_TYPE: dict[type, tuple[str, ...]] = {
     Exact: (
         "More than that this algorithm was run on the data with the stated digest.",
         "That the remaining data does not imply or repeat what was removed.",
+        "That it holds for requests chosen by looking at a published model: these may betray how records were placed.",
+        "That records which stay are protected from whoever has the models before and after: the two differ by more "
+        "than what went.",
     ),
     Certified: ("A bound on earlier requests, or on requests chosen after seeing the model, beyond the proof's.",),
     Purged: ("Deletion from backups, snapshots or the medium below the file system.",),
