@@ -57,6 +57,9 @@ long: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(PYTHON_IN) -m benchmarks.exact_lm --out runs/exact/lm --workers 2
 	OMP_NUM_THREADS=1 $(PYTHON_IN) -m benchmarks.exact_replay --out runs/exact
 	OMP_NUM_THREADS=1 $(PYTHON_IN) -m benchmarks.exact_page --out runs/exact --ratios --page docs/results/exact.md
+	OMP_NUM_THREADS=1 $(PYTHON_IN) -m benchmarks.certified_utility --out runs/certified
+	OMP_NUM_THREADS=1 $(PYTHON_IN) -m benchmarks.private_lm --out runs/certified
+	OMP_NUM_THREADS=1 $(PYTHON_IN) -m benchmarks.certified_page --out runs/certified --page docs/results/certified.md
 	$(PYTHON_IN) -m benchmarks.page ledger
 	$(PYTHON_IN) -m benchmarks.page two_writers --seconds 60
 	$(PYTHON_IN) -m benchmarks.page ingest
@@ -83,7 +86,7 @@ $(VENV)/.hf: $(SETTINGS)
 
 $(VENV)/.dev: $(SETTINGS)
 	@sh tools/make_venv.sh $(VENV)
-	$(PYTHON_IN) -m pip install -c constraints.txt -e '.[hf,stores,ray,dev]'
+	$(PYTHON_IN) -m pip install -c constraints.txt -e '.[hf,stores,dp,ray,dev]'
 	@touch $(VENV)/.hf $@
 
 $(BASE)/.base: $(SETTINGS)

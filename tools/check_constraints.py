@@ -18,7 +18,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-EXTRAS = ("hf", "stores", "ray", "dev")
+EXTRAS = ("hf", "stores", "dp", "ray", "dev")
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 LEFT_TO_TORCH = re.compile(r"nvidia-|cuda-|triton")
 PIN = re.compile(r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>[A-Za-z0-9._]+)")

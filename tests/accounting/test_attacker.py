@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expunge.accounting.attacker import best_true_positive_rate, odds_exceeded, posterior, reading
+from expunge.accounting.attacker import best_auc, best_true_positive_rate, odds_exceeded, posterior, reading
 from expunge.accounting.gaussian import gaussian_delta
 from expunge.core.errors import ConfigError
 
@@ -45,6 +45,13 @@ def test_how_often_the_odds_of_a_gaussian_rise_by_more_is_within_the_bound():
     for sigma, epsilon, slack in ((1.0, 1.0, 0.5), (0.5, 3.0, 1.0), (2.0, 0.5, 0.1)):
         exceeded = special.ndtr(-(epsilon + slack - 0.5 / sigma**2) * sigma)
         assert exceeded <= odds_exceeded(gaussian_delta(epsilon, sigma=sigma), slack=slack)
+
+
+@given(EPSILONS, st.sampled_from([0.0, 1e-5, 0.3]))
+def test_the_area_is_that_below_the_curve(epsilon: float, delta: float):
+    rates = [(at + 0.5) / 2000 for at in range(2000)]
+    curve = [best_true_positive_rate(epsilon, delta, false_positive_rate=rate) for rate in rates]
+    assert best_auc(epsilon, delta) == pytest.approx(sum(curve) / len(curve), abs=2e-3)
 
 
 def test_the_sentence_says_delta_only_where_there_is_one():

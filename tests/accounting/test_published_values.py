@@ -10,7 +10,6 @@ from expunge.accounting.gaussian import gaussian_epsilon
 from expunge.accounting.subsampled import Accounted, sampled_epsilon, sampled_sigma
 
 pytest.importorskip("dp_accounting")
-QUICK = (4, 6, 7)
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +23,8 @@ def ours(case: dict[str, Any]) -> Accounted:
 
 def check(case: dict[str, Any]) -> None:
     found = ours(case)
-    assert found.epsilon == pytest.approx(case["dp_accounting_pld"], rel=2e-5)
+    # theirs has wider cells where a step tells little, rounded upwards
+    assert case["dp_accounting_pld"] * (1 - 5e-5) <= found.epsilon <= case["dp_accounting_pld"] * (1 + 1e-5)
     low, _, high = case["prv_accountant_low_est_up"]
     assert low < found.epsilon < high
     if case["q"] < 1:
@@ -40,18 +40,12 @@ def test_the_gaussian_shift_of_m_records_agrees(published: dict[str, Any]):
         assert found == pytest.approx(case["eps"], rel=2e-5)
 
 
-def test_some_settings_of_dp_sgd_agree(published: dict[str, Any]):
-    for number in QUICK:
-        check(published["epsilon"][number])
-
-
-@pytest.mark.slow
 def test_all_settings_of_dp_sgd_agree(published: dict[str, Any]):
     for case in published["epsilon"]:
         check(case)
 
 
-@pytest.mark.parametrize("records", [2, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("records", [2, 4])
 def test_several_records_in_poisson_samples_agree(published: dict[str, Any], records: int):
     case = published["poisson_group_mixture"]
     found = sampled_epsilon(case["delta"], sigma=case["sigma"], q=case["q"], steps=case["steps"], records=records)
@@ -75,3 +69,10 @@ def test_the_central_limit_is_far_below_and_is_not_what_we_state(published: dict
     found = ours(case)
     assert found.epsilon == pytest.approx(case["dp_accounting_pld"], rel=1e-4)
     assert found.epsilon > 10 * case["opacus_gdp"]
+
+
+def test_the_central_limit_agrees_nowhere_and_is_too_low_wherever_batches_are_sampled(published: dict[str, Any]):
+    for case in published["epsilon"]:
+        found = ours(case).epsilon
+        assert case["opacus_gdp"] != pytest.approx(found, rel=2e-3)
+        assert case["q"] == 1 or case["opacus_gdp"] < 0.99 * found

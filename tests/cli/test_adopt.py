@@ -131,7 +131,7 @@ def test_a_new_method_or_a_better_provenance_changes_what_is_in_reach(monkeypatc
 
 def test_the_words_on_the_screen_say_why(call, elsewhere):
     out = call("adopt", "--model", elsewhere).out
-    assert re.search(r"Certified +out of reach\n +because ", out)
+    assert re.search(r"Purged +out of reach\n +because ", out) and re.search(r"Certified +by noisy_fine_tuning", out)
     assert "statistics needs provenance Statistics, this target has Plain" in out
     assert re.search(r"not known +what it was trained on", out)
 

@@ -18,6 +18,7 @@ PAGES = [
     ["audit", "forge"],
     *(["audit", "probe", name] for name in ("commit", "log", "run", "sign")),
     *(["privacy", name] for name in ("show", "sign", "judge")),
+    *(["accounting", name] for name in ("epsilon", "reading", "sigma", "growth", "plan")),
 ]
 
 

@@ -58,4 +58,6 @@ def test_every_recipe_has_its_section(page):
     assert set(headings) >= {"Statistics", "SISA", "Replay", "Language models in parts", "Coresets", "Audit"}
     sections = {"learner": "Statistics", "sisa": "SISA", "replayable": "Replay"}
     parts = dict.fromkeys(("sharded_adapters", "soup"), "Language models in parts")
-    assert set(recipes.names()) <= {*sections, *parts}, "a new recipe needs a section"
+    # Those that certify an epsilon have pages of their own.
+    certified = {"adaptive_sisa", "convex", "descent_to_delete", "langevin", "one_shot_removal", "private"}
+    assert set(recipes.names()) - certified <= {*sections, *parts}, "a new recipe needs a section"

@@ -133,9 +133,8 @@ def test_docstrings_are_asked_of_public_functions_in_the_three_folders_alone(run
 
 def constraints(pins: str) -> dict[str, str]:
     """A project whose only need is iniconfig."""
-    project = (
-        'dependencies = ["iniconfig>=1"]\n[project.optional-dependencies]\nhf = []\nstores = []\nray = []\ndev = []\n'
-    )
+    extras = "".join(f"{name} = []\n" for name in ("hf", "stores", "dp", "ray", "dev"))
+    project = f'dependencies = ["iniconfig>=1"]\n[project.optional-dependencies]\n{extras}'
     return {"pyproject.toml": f"[project]\n{project}", "constraints.txt": pins}
 
 

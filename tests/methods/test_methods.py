@@ -45,6 +45,9 @@ def learner() -> Learner:
     return Learner(fitted, "5a17")
 
 
+NOISY = dict.fromkeys(("descent_to_delete", "langevin", "one_shot_removal"), ("classifier",))
+
+
 def targets():
     return {"causal_lm": toy_model(), "learner": learner(), "overlay": GuardedTarget(toy_model(), "", ("Ana",), "No.")}
 
@@ -53,7 +56,14 @@ def targets():
 @pytest.mark.parametrize("name", methods.names())
 def test_a_target_of_the_wrong_kind_is_refused_before_anything_changes(tmp_path, name, kind):
     method = methods.get(name)
-    fits = {"purge": ("datastore",), "sisa": (), "statistics": ("learner",)}.get(name, ("causal_lm",))
+    fits = {
+        **NOISY,
+        "purge": ("datastore",),
+        "sisa": (),
+        "adaptive_sisa": (),
+        "statistics": ("learner",),
+        "newton": ("learner",),
+    }.get(name, ("causal_lm",))
     if name == "retrain":
         method = method.with_recipe(toy_recipe(steps=1))
     if kind in fits:

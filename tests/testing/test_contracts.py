@@ -25,13 +25,17 @@ from expunge.core.provenance import Plain
 from expunge.core.provenance_check import require_kind
 from expunge.core.training import Training
 from expunge.data.memory import MemoryStore
+from expunge.data.table import Table
 from expunge.engine.recipes.learner import LearnerRecipe
 from expunge.engine.recipes.replayable import Replayable
 from expunge.engine.recipes.soup import Soup
 from expunge.evaluation.per_item import Unmeasured
 from expunge.retrieval.datastore import Datastore
+from expunge.targets.convex.model import ConvexModel
+from expunge.targets.convex.target import ConvexTarget
 from expunge.targets.learner import Learner
 from expunge.targets.lm_parts import PartsLM
+from expunge.targets.noisy.losses import Logistic
 from expunge.targets.replayable import ReplayableLM
 from expunge.testing import contracts
 from expunge.testing.toy import toy_model, toy_recipe, toy_selection
@@ -89,8 +93,24 @@ def recorded() -> ReplayableLM:
     )
 
 
-TRAINED = {"replay": recorded, "sisa": parts, "statistics": words}
+def noisy(name, **settings):
+    """A model that holds none of the records: to forget them costs it nothing."""
+    X = np.random.default_rng(0).uniform(-0.5, 0.5, (30, 2))
+    table = Table([f"row {i}" for i in range(30)], X, (X[:, 0] > 0).astype(int))
+    made = {"loss": Logistic(penalty=0.5, radius=2.0), "epsilon": 1.0, "delta": 1e-3, **settings}
+    return lambda: registry.recipes.get(name)(**made).train(table, seed=0)
+
+
+def convex() -> ConvexTarget:
+    ids = [e.record_id for e in (*toy_selection().forget, *toy_selection().kept)]
+    X = np.random.default_rng(0).uniform(-0.5, 0.5, (len(ids), 2))
+    return ConvexTarget(ConvexModel(lam=0.2, seed=None).fit(X, X[:, 0] > 0, ids=ids))
+
+
+TRAINED = {"newton": convex, "replay": recorded, "sisa": parts, "statistics": words}
 """What a method needs that a plain model does not have, made by a recipe."""
+TRAINED |= {"descent_to_delete": noisy("descent_to_delete")}
+TRAINED |= {name: noisy(name, most=3) for name in ("langevin", "one_shot_removal")}
 
 
 def datastore(path) -> Datastore:

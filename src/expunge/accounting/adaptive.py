@@ -167,3 +167,47 @@ def votes_loss(answers: int, *, epsilon: float, slack: float = 0.0) -> Loss:
     """
     losses = [(positive("epsilon", epsilon), 0.0)] * count("answers", answers)
     return advanced(losses, slack=slack) if probability("slack", slack, zero=True) else basic(losses)
+
+
+def votes_information(
+    answers: int, *, epsilon: float, voters: int, shards: int, coordinates: int, slack: float = 0.0
+) -> Loss:
+    """How much all answers of a vote of S parts tell of the internal randomness: (e1, d1), the least of two bounds.
+
+    all parts at once:  k answers of b = epsilon S / (2 v) each, by ``votes_loss`` with and without slack
+    by coordinate:      ``max_information`` of k epsilon in n coordinates
+
+    The first holds whatever depends on what: between any two values of the randomness the chance of an answer differs
+    by e^b at most, from all S votes for its class to all for another, since S epsilon / (2 v) is then all that its
+    exponent moves by, and the sum below it is the same. So each answer is a release of epsilon b about the whole
+    randomness, seen as one coordinate. The second needs coordinates that are independent. SISA with each record in one
+    shard by a hash has n = records + shards of them, its places and what shards draw, each of which reaches v = 2 parts
+    at most: the one that a record leaves and the one that it enters. Where each shard draws its records for itself, a
+    record may be in several or none, n = S and v = 1. Deletions move no record and draw nothing, and add no coordinate.
+
+    Args:
+        answers: () answers. k, over all releases, before and after deletions.
+        epsilon: nats, > 0. Of one answer, where v voters change.
+        voters: v, that one coordinate reaches.
+        shards: S, 1 at least.
+        coordinates: n, independent ones of the internal randomness.
+        slack: probability, 0 <= slack < 1.
+
+    Returns:
+        (nats, probability)
+
+    Raises:
+        ConfigError: a number is out of range.
+
+    >>> votes_information(3, epsilon=0.5, voters=2, shards=8, coordinates=100)  # 3 times 0.5 * 8 / 4
+    (3.0, 0.0)
+    >>> e1, _ = votes_information(2, epsilon=0.1, voters=1, shards=800, coordinates=50, slack=2 * math.exp(-4))
+    >>> round(e1, 6)  # 0.04 * 25 + 0.2 sqrt(100), below 2 * 0.1 * 800 / 2
+    3.0
+    """
+    both = positive("epsilon", epsilon) * count("shards", shards, least=1) / (2 * count("voters", voters, least=1))
+    found = [votes_loss(answers, epsilon=both)]
+    if slack:
+        found.append(votes_loss(answers, epsilon=both, slack=slack))
+    found.append(max_information(answers * epsilon, coordinates=coordinates, slack=slack if answers else 0.0))
+    return min(found)

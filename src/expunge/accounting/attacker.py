@@ -145,3 +145,26 @@ def reading(epsilon: float, delta: float, *, false_positive_rate: float = 0.01, 
     found = best_true_positive_rate(epsilon, delta, false_positive_rate=false_positive_rate)
     after = posterior(prior, epsilon=epsilon)
     return Reading(epsilon, delta, false_positive_rate, found, prior, after)
+
+
+def best_auc(epsilon: float, delta: float) -> float:
+    """The largest area under the curve of any attack: that below ``best_true_positive_rate`` at all false alarms.
+
+    1 - (1 - delta)^2 / (1 + e^epsilon)
+
+    Args:
+        epsilon: () nats, >= 0.
+        delta: () probability, 0 <= delta < 1.
+
+    Returns:
+        () probability.
+
+    Raises:
+        ConfigError: a number is out of range.
+
+    >>> round(best_auc(math.log(3), 0.2), 4)  # 1 - 0.64 / 4
+    0.84
+    """
+    at_least_zero("epsilon", epsilon)
+    probability("delta", delta, zero=True)
+    return 1 - (1 - delta) ** 2 / (1 + exp(epsilon))

@@ -1,4 +1,4 @@
-"""Epsilon against the number of releases. Source: Dwork, Rothblum & Vadhan 2010; Kairouz et al., arXiv 1311.0776, 3.5.
+"""Epsilon against the number of releases. Source: Dwork, Rothblum & Vadhan 2010; Kairouz et al., arXiv 1311.0776, 3.3.
 
 Every published model that depends on a record tells something of it; these bounds say how much k of them tell together.
 They hold where each next release is chosen after seeing the last, with numbers that were fixed before.
@@ -9,8 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from expunge.accounting.gaussian import gaussian_epsilon
 from expunge.accounting.given import at_least_zero, count, positive, probability
+from expunge.core.errors import ConfigError
 from expunge.core.record import record
 
 Loss = tuple[float, float]
@@ -18,13 +21,14 @@ Loss = tuple[float, float]
 
 @record
 class Growth:
-    """Epsilon after each number of releases, by three bounds, all at one delta.
+    """Epsilon after each number of releases, by four bounds, all at one delta.
 
     Args:
         delta: probability.
         releases: how many.
         basic: nats; the losses added.
         advanced: nats; the mean of the losses and their spread.
+        optimal: nats; the least that (epsilon, delta) of each release allow.
         pld: nats; of the composed privacy loss itself, which for Gaussian noise is exact.
     """
 
@@ -32,6 +36,7 @@ class Growth:
     releases: tuple[int, ...]
     basic: tuple[float, ...]
     advanced: tuple[float, ...]
+    optimal: tuple[float, ...]
     pld: tuple[float, ...]
 
 
@@ -87,6 +92,51 @@ def advanced(losses: Sequence[Loss], *, slack: float) -> Loss:
     return min(mean + spread, math.fsum(e for e, _ in losses)), -math.expm1(kept)
 
 
+def optimal(epsilon: float, *, releases: int, total: float, delta: float = 0.0) -> float:
+    """The least epsilon of k releases of which nothing but (epsilon, delta) of each is known. Theorem 3.3.
+
+    The worst of such releases is randomised response that tells all with probability delta. Of k of them,
+
+        1 - (1 - delta)^k (1 - sum_l C(k, l) max(0, p^(k-l) q^l - e^g p^l q^(k-l))),   p = e^epsilon q = 1 - q
+
+    is the delta at g nats; the least g at which it is ``total`` is found by bisection, from above.
+
+    Args:
+        epsilon: () nats, >= 0. Of each release.
+        releases: k, one or more.
+        total: () probability. Delta after all of them.
+        delta: () probability. Of each release.
+
+    Returns:
+        () nats.
+
+    Raises:
+        ConfigError: a number is out of range, or the deltas alone are above the total.
+
+    >>> # two coins of 3 to 1: both fall as they should with 9/16 and 1/16, so that 1/4 = 9/16 - e^g / 16 at e^g = 5
+    >>> round(optimal(math.log(3), releases=2, total=0.25) / math.log(5), 6)
+    1.0
+    """
+    at_least_zero("epsilon", epsilon)
+    k = count("releases", releases, least=1)
+    log_kept = k * math.log1p(-probability("delta", delta, zero=True))
+    rest = -math.expm1(math.log1p(-probability("total", total)) - log_kept)
+    if rest <= 0:
+        why = f"{k} releases of delta {delta:g} take {-math.expm1(log_kept):g}, and the total is {total:g}"
+        raise ConfigError("nothing of delta is left for the composition", why=why, next="Give each release less")
+    log_p, log_q = -math.log1p(math.exp(-epsilon)), -epsilon - math.log1p(math.exp(-epsilon))
+    logs_K = np.concatenate(([0.0], np.cumsum(np.log(np.arange(1.0, k + 1)))))
+    choose_K, k_K = logs_K[k] - logs_K - logs_K[::-1], np.arange(k + 1.0)
+    loss_K, log_mass_K = (k - 2 * k_K) * epsilon, choose_K + (k - k_K) * log_p + k_K * log_q
+    low, high = 0.0, k * epsilon
+    while high - low > 1e-12 * high:
+        middle = (low + high) / 2
+        above = loss_K > middle
+        found = math.fsum(-np.exp(log_mass_K[above]) * np.expm1(middle - loss_K[above]))
+        low, high = (low, middle) if found <= rest else (middle, high)
+    return high
+
+
 def gaussian_releases(releases: int, delta: float, *, sigma: float, sensitivity: float = 1.0) -> float:
     """Epsilon of k releases with Gaussian noise, exact: as one with sigma / sqrt(k).
 
@@ -113,9 +163,9 @@ def gaussian_releases(releases: int, delta: float, *, sigma: float, sensitivity:
 
 
 def growth(releases: Sequence[int], delta: float, *, sigma: float, sensitivity: float = 1.0) -> Growth:
-    """Epsilon after each number of releases with Gaussian noise, by three bounds at one total delta.
+    """Epsilon after each number of releases with Gaussian noise, by four bounds at one total delta.
 
-    Basic gives each of k releases delta / k; advanced gives each delta / 2k and keeps delta / 2 for itself.
+    Basic gives each of k releases delta / k; advanced and optimal give each delta / 2k and keep the rest.
 
     Args:
         releases: (n) releases. How many, each one or more.
@@ -124,25 +174,26 @@ def growth(releases: Sequence[int], delta: float, *, sigma: float, sensitivity: 
         sensitivity: unit of the answer. How far a release moves at most, in Euclidean norm.
 
     Returns:
-        The three curves, for a chart.
+        The four curves, for a chart.
 
     Raises:
         ConfigError: a number is out of range.
 
     >>> grown = growth([2, 50], 1e-5, sigma=20.0)
-    >>> grown.pld[1] < grown.advanced[1] < grown.basic[1]
+    >>> grown.pld[1] < grown.optimal[1] < grown.advanced[1] < grown.basic[1]
     True
     """
     probability("delta", delta)
-    added, spread, exact = [], [], []
+    added, spread, least, exact = [], [], [], []
     for k in releases:
         count("releases", k, least=1)
         each = gaussian_epsilon(delta / k, sigma=sigma, sensitivity=sensitivity)
         added.append(k * each)
         half = gaussian_epsilon(delta / (2 * k), sigma=sigma, sensitivity=sensitivity)
         spread.append(advanced([(half, delta / (2 * k))] * k, slack=delta / 2)[0])
+        least.append(optimal(half, releases=k, total=delta, delta=delta / (2 * k)))
         exact.append(gaussian_releases(k, delta, sigma=sigma, sensitivity=sensitivity))
-    return Growth(delta, tuple(releases), tuple(added), tuple(spread), tuple(exact))
+    return Growth(delta, tuple(releases), tuple(added), tuple(spread), tuple(least), tuple(exact))
 
 
 def _checked(losses: Sequence[Loss]) -> None:

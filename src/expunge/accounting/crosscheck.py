@@ -59,7 +59,7 @@ def sampled_renyi(delta: float, *, sigma: float, q: float, steps: int, records: 
     Raises:
         ConfigError: a number is out of range.
         EvidenceError: m records move the answer too far for any order.
-        MissingExtra: one record and q < 1, without the extra ``privacy``.
+        MissingExtra: one record and q < 1, without the extra ``dp``.
 
     >>> found = sampled_renyi(math.exp(-8), sigma=4.0, q=1.0, steps=4, records=2)
     >>> round(found, 2)  # a little below what order 5 gives: 4 * 5 / 8 + ln(4/5) + (8 - ln 5) / 4 = 3.87

@@ -65,7 +65,7 @@ def exp(value: float) -> float:
 
 
 def need(module: str, *, to: str) -> Any:
-    """Import a module of the extra ``privacy``.
+    """Import a module of the extra ``dp``.
 
     Raises:
         MissingExtra: it is not installed.
@@ -73,4 +73,4 @@ def need(module: str, *, to: str) -> Any:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        raise MissingExtra(to, "privacy", module.partition(".")[0].replace("_", "-")) from error
+        raise MissingExtra(to, "dp", module.partition(".")[0].replace("_", "-")) from error

@@ -38,9 +38,14 @@ def recounted(proof: Proof) -> str:
     """Where a proof states a smaller epsilon than its numbers come to; empty where it does not.
 
     >>> numbers = (("q", "1.0"), ("sigma", "2.0"), ("steps", "4"), ("units", "2"))
-    >>> recounted(Proof("poisson_gaussian", ("...",), numbers, epsilon=1.5, delta=0.3318951))
+    >>> recounted(Proof("poisson_gaussian", ("...",), numbers, epsilon=1.5, delta=0.3318951, units=2))
     'the proof states epsilon 1.5; its numbers come to 2'
+    >>> recounted(Proof("poisson_gaussian", ("...",), numbers, epsilon=2.5, delta=0.3318951, units=3))
+    'the proof speaks of 3 units, its numbers of 2'
     """
+    counted = dict(proof.numbers).get("units", str(proof.units))
+    if counted != str(proof.units):
+        return f"the proof speaks of {proof.units} units, its numbers of {counted}"
     found = recount(proof)
     if math.isfinite(found) and found <= proof.epsilon + TOLERANCE * max(1.0, proof.epsilon):
         return ""

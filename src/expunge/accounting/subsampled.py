@@ -24,16 +24,16 @@ import numpy as np
 from expunge.accounting.crosscheck import agree, sampled_renyi
 from expunge.accounting.gaussian import gaussian_delta, gaussian_epsilon
 from expunge.accounting.given import at_least_zero, count, need, positive, probability
-from expunge.accounting.mixture import binomial
-from expunge.core.errors import ConfigError
+from expunge.accounting.mixture import binomial, invert_log_ratio, log_ratio
+from expunge.core.errors import ConfigError, EvidenceError
 from expunge.core.record import record
 
-FINEST = 1e-4
-CELLS = 500_000
-MIXTURE_WIDTH, MIXTURE_STEPS, MIXTURE_CELLS = 1e-3, 1000, 30_000
+FINEST, WIDTH, CELLS = 1e-6, 1e-2, 100_000
+REACH, STEP = 10.0, 0.05
 LOG_TAIL = -51.0
 RELATIVE = 1e-3
-LEAST_NOISE, MOST_NOISE = 2.0**-6, 2.0**20
+LEAST_NOISE, MOST_GUESSED, MOST_NOISE = 2.0**-6, 2.0**10, 2.0**20
+MOST_STEPS, MOST_RECORDS = 10**7, 10**6
 
 
 @record
@@ -71,7 +71,7 @@ def sampled_epsilon(delta: float, *, sigma: float, q: float, steps: int, records
     Raises:
         ConfigError: a number is out of range.
         EvidenceError: the accountants disagree, or one gives no number.
-        MissingExtra: q < 1, without the extra ``privacy``.
+        MissingExtra: q < 1, without the extra ``dp``.
 
     >>> round(sampled_epsilon(0.3318951, sigma=2.0, q=1.0, steps=4, records=2).epsilon, 4)  # as sigma 1/2
     2.0
@@ -84,8 +84,8 @@ def sampled_epsilon(delta: float, *, sigma: float, q: float, steps: int, records
         found, tolerance = gaussian_epsilon(delta, sigma=sigma / math.sqrt(steps), records=records), RELATIVE
         name = "exact Gaussian"
     else:
-        interval = _interval(sigma, q, steps, records)
-        found, tolerance = float(_loss(sigma, q, steps, records).get_epsilon_for_delta(delta)), RELATIVE + 10 * interval
+        found = _epsilon(delta, sigma, q, steps, records)
+        tolerance = RELATIVE + steps * _interval(sigma, q, records) ** 2 / 8
         name = f"dp-accounting {version('dp-accounting')} PLD"
     agree(found, renyi, tolerance=tolerance)
     return Accounted(found, delta, records, name, renyi)
@@ -106,7 +106,7 @@ def sampled_delta(epsilon: float, *, sigma: float, q: float, steps: int, records
 
     Raises:
         ConfigError: a number is out of range.
-        MissingExtra: q < 1, without the extra ``privacy``.
+        MissingExtra: q < 1, without the extra ``dp``.
 
     >>> round(sampled_delta(2.0, sigma=2.0, q=1.0, steps=4, records=2), 4)  # as sigma 1/2: Phi(0) - e^2 Phi(-2)
     0.3319
@@ -135,7 +135,7 @@ def sampled_sigma(epsilon: float, delta: float, *, q: float, steps: int, records
     Raises:
         ConfigError: a number is out of range, or no usable noise is enough.
         EvidenceError: the accountants disagree at what was found.
-        MissingExtra: q < 1, without the extra ``privacy``.
+        MissingExtra: q < 1, without the extra ``dp``.
 
     >>> round(sampled_sigma(2.0, 0.3318951, q=1.0, steps=4, records=2), 2)  # sigma / 4 = 0.5
     2.0
@@ -144,11 +144,12 @@ def sampled_sigma(epsilon: float, delta: float, *, q: float, steps: int, records
     probability("delta", delta)
     count("records", records, least=1)
     count("steps", steps, least=1)
+    _nothing(LEAST_NOISE, q, steps, records)
 
     def enough(sigma: float) -> bool:
         return sampled_delta(epsilon, sigma=sigma, q=q, steps=steps, records=records) <= delta
 
-    high = 1.0
+    high, step = _about(epsilon, delta, q=q, steps=steps, records=records), 0.95
     while not enough(high):
         high *= 2
         if high > MOST_NOISE:
@@ -156,9 +157,10 @@ def sampled_sigma(epsilon: float, delta: float, *, q: float, steps: int, records
             raise ConfigError(
                 f"no usable noise is ({epsilon}, {delta})", why=why, next="Allow a larger epsilon or delta"
             )
-    low = high / 2
+    low = high * step
     while low > LEAST_NOISE and enough(low):
-        low, high = low / 2, low
+        high, step = low, step * step
+        low = high * step
     while high - low > RELATIVE * high:
         middle = (low + high) / 2
         low, high = (low, middle) if enough(middle) else (middle, high)
@@ -166,33 +168,94 @@ def sampled_sigma(epsilon: float, delta: float, *, q: float, steps: int, records
     return high
 
 
+def _about(epsilon: float, delta: float, *, q: float, steps: int, records: int) -> float:
+    """Where to look for the least noise: a little above it, by Renyi divergence, which is quick."""
+
+    def surely(sigma: float) -> bool:
+        try:
+            return sampled_renyi(delta, sigma=sigma, q=q, steps=steps, records=records) <= epsilon
+        except EvidenceError:
+            return False
+
+    low, high = 0.5, 1.0
+    while not surely(high):
+        low, high = high, 2 * high
+        if high > MOST_GUESSED:
+            return 1.0
+    while low > LEAST_NOISE and surely(low):
+        low, high = low / 2, low
+    while high - low > 0.02 * high:
+        middle = (low + high) / 2
+        low, high = (low, middle) if surely(middle) else (middle, high)
+    return high
+
+
 def _nothing(sigma: float, q: float, steps: int, records: int) -> bool:
+    """Whether there is nothing to account for; numbers that are out of range are refused."""
     positive("sigma", sigma)
     probability("q", q, one=True)
-    return min(count("steps", steps), count("records", records)) == 0
+    least = min(count("steps", steps), count("records", records))
+    for name, value, most in (("steps", steps, MOST_STEPS), ("records", records, MOST_RECORDS)):
+        if q < 1 and value > most:
+            why = f"sampled noise is accounted for up to {most}"
+            raise ConfigError(f"{name} is {value}", why=why, next=f"Give fewer {name}")
+    return least == 0
 
 
-def _interval(sigma: float, q: float, steps: int, records: int) -> float:
-    """Width of a cell of the loss. All are safe, since rounding is upwards; what wider ones add grows with T width^2.
+def _interval(sigma: float, q: float, records: int) -> float:
+    """Width of a cell of the loss. All are safe, since rounding is upwards, and add width^2 / 8 to a step at most.
 
-    For more than one record each cell takes a search of its own, some 0.1 ms; so there are fewer.
+    That is to be a small share of what a step tells, KL(Q | P) = -E_Q[ln P / Q]; so cells grow with it, and T steps of
+    whatever noise end in as many. Below ``FINEST``, rounding of the differences of delta would weigh more.
     """
-    at_least_K = np.cumsum(binomial(records, q)[::-1])[::-1]
+    p_K = binomial(records, q)
+    z_X = np.arange(-REACH, REACH, STEP)
+    weight_X = np.exp(-z_X * z_X / 2) * STEP / math.sqrt(2 * math.pi)
+    told = max(0.0, -float(weight_X @ log_ratio(z_X, sigma=sigma, p_K=p_K)))
+    at_least_K = np.cumsum(p_K[::-1])[::-1]
     shift = max(1, int(np.flatnonzero(at_least_K >= math.exp(LOG_TAIL))[-1])) / sigma
-    spread = shift * shift / 2 + 10 * shift
-    if records == 1:
-        return max(FINEST, spread / CELLS)
-    width = MIXTURE_WIDTH * min(1.0, math.sqrt(MIXTURE_STEPS / steps))
-    return max(FINEST, width, spread / MIXTURE_CELLS)
+    return max(FINEST, WIDTH * math.sqrt(told), (shift * shift / 2 + 10 * shift) / CELLS)
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=512)
+def _epsilon(delta: float, sigma: float, q: float, steps: int, records: int) -> float:
+    return float(_loss(sigma, q, steps, records).get_epsilon_for_delta(delta))
+
+
+@functools.lru_cache(maxsize=8)
 def _loss(sigma: float, q: float, steps: int, records: int) -> Any:
+    """The composed privacy loss, which serves every delta and epsilon."""
     pld = need("dp_accounting.pld.privacy_loss_distribution", to="accounting for sampled DP-SGD")
-    width = _interval(sigma, q, steps, records)
-    if records == 1:
-        one = pld.from_gaussian_mechanism(sigma, sampling_prob=q, value_discretization_interval=width)
-    else:
-        shifts, p_K = [float(k) for k in range(records + 1)], binomial(records, q).tolist()
-        one = pld.from_mixture_gaussian_mechanism(sigma, shifts, p_K, value_discretization_interval=width)
+    width = _interval(sigma, q, records)
+    one = pld.PrivacyLossDistribution(*(_cells(sigma, q, records, width, added) for added in (False, True)))
     return one.self_compose(steps)
+
+
+def _cells(sigma: float, q: float, records: int, width: float, added: bool) -> Any:
+    """The loss of one step in cells: as ``from_mixture_gaussian_mechanism`` has it, but with its search done at once.
+
+    That search takes nearly all of its time: a bisection for each cell, for the answer at which the loss is the cell's.
+    Removed records have the loss L(z) = ln P / Q at -z, added ones -L at z, of one convex L.
+    """
+    mechanism = need("dp_accounting.pld.privacy_loss_mechanism", to="accounting for sampled DP-SGD")
+    pmf = need("dp_accounting.pld.pld_pmf", to="accounting for sampled DP-SGD")
+    p_K, sign = binomial(records, q), 1.0 if added else -1.0
+    kind = mechanism.AdjacencyType.ADD if added else mechanism.AdjacencyType.REMOVE
+    one = mechanism.MixtureGaussianPrivacyLoss(sigma, np.arange(records + 1.0), p_K, adjacency_type=kind)
+    tail, search = one.privacy_loss_tail(), one.inverse_privacy_losses
+    ends = sorted(sign * x / sigma for x in (tail.lower_x_truncation, tail.upper_x_truncation))
+
+    def found(losses_X: Any) -> Any:
+        z_X = invert_log_ratio(-sign * losses_X, sigma=sigma, p_K=p_K, low=ends[0], high=ends[1])
+        left_X = np.isnan(z_X)
+        if left_X.any():
+            # The outermost cells reach beyond the table; the search wants some loss that has an answer beside them.
+            left_X[len(z_X) // 2] = True
+            z_X[left_X] = sign * search(losses_X[left_X]) / sigma
+        return sign * sigma * z_X
+
+    one.inverse_privacy_losses = found
+    bounds = one.connect_dots_bounds()
+    low, high = math.floor(bounds.epsilon_lower / width), math.ceil(bounds.epsilon_upper / width)
+    delta_X = one.get_delta_for_epsilon(np.arange(low, high + 1) * width)
+    return pmf.create_pmf_pessimistic_connect_dots_fixed_gap(width, low, high, delta_X)

@@ -11,6 +11,7 @@ from collections.abc import Generator, Sequence
 import typer
 from typer.exceptions import TyperException
 
+from expunge.cli.accounting import accounting
 from expunge.cli.adopt import adopt
 from expunge.cli.audit import audit
 from expunge.cli.bench import bench
@@ -60,6 +61,7 @@ VERBS = {
 for name, verb in VERBS.items():
     add(app, name, verb)
 add(app, "sweep", sweep, kind=Several)
+app.add_typer(accounting, name="accounting")
 app.add_typer(audit, name="audit")
 app.add_typer(bench, name="bench")
 app.add_typer(keys, name="keys")

@@ -158,10 +158,7 @@ def prepare_replay(path: Path, data: Source | None = None) -> tuple[Path, Traine
     if changed:
         raise StoreError(f"{run / changed[0]} changed since it was written", why="its digest differs")
     card = read_json(run / CARD)
-    if "replay" not in card or card["claim_type"] != "Exact":
-        raise ConfigError(
-            f"{run} claims no exact deletion", next="Evidence for other claims is that of expunge evaluate"
-        )
+    _require_exact(run, card)
     if not (run / MODEL / RECORD).is_file():
         raise ConfigError(
             f"nothing says how the model of {run} was trained",
@@ -181,8 +178,32 @@ def prepare_replay(path: Path, data: Source | None = None) -> tuple[Path, Traine
         told = {name: getattr(data, name) or getattr(known, name) for name in ("label", "id", "part", "subject")}
         trained = replace(trained, source=replace(known, path=str(Path(data.path).resolve()), **told))
     recipe = recipe_of(trained.recipe)
+    if not getattr(recipe, "repeats", True):
+        raise ConfigError(
+            f"there is nothing to compare {run} with",
+            why="its training drew noise from a key that nobody kept, so that no second run comes to the same",
+            next="That a model was trained without the records is then its own statement, in distribution",
+        )
     require_base(getattr(recipe, "base", getattr(getattr(recipe, "trainer", None), "base", None)), str(run))
     return run, trained, Replay(**card["replay"])
+
+
+def _require_exact(run: Path, card: Mapping[str, Any]) -> None:
+    """Raise unless a run claims an exact deletion.
+
+    Raises:
+        ConfigError: it claims something else.
+    """
+    if "proof" in card:
+        raise ConfigError(
+            f"there is nothing to run again in {run}",
+            why="its claim is an epsilon, which rests on numbers and on noise that nobody kept",
+            next="expunge verify computes it again from the numbers in the certificate",
+        )
+    if "replay" not in card or card["claim_type"] != "Exact":
+        raise ConfigError(
+            f"{run} claims no exact deletion", next="Evidence for other claims is that of expunge evaluate"
+        )
 
 
 def replay(

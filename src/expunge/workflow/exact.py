@@ -13,7 +13,7 @@ from expunge.core.example import Examples
 from expunge.core.launch import started
 from expunge.core.outcome import Outcome, Overlay
 from expunge.core.protocols import Store
-from expunge.core.provenance import Convex, Private, Replayable, Sharded, Statistics
+from expunge.core.provenance import Convex, Guarded, Private, Replayable, Sharded, Statistics
 from expunge.core.provenance_check import require_provenance
 from expunge.core.registry import methods
 from expunge.core.request import Records
@@ -31,7 +31,7 @@ from expunge.workflow.train import has_checkpoints
 from expunge.workflow.training_record import RECORD, Source, Trained, environment, has_record, in_role, learned, only
 from expunge.workflow.verbs import adopt, check, unlearn_selection
 
-NEEDS = (Statistics, Sharded, Replayable, Private, Convex)
+NEEDS = (Statistics, Sharded, Replayable, Private, Convex, Guarded)
 BY_PARTS = ("statistics", "sisa", "replay")
 """Methods that know what a target was trained on by its digests, one for each such provenance."""
 LISTS = (".txt", ".ids")

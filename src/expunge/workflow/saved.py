@@ -15,12 +15,15 @@ from expunge.core.provenance import Provenance
 
 CARD = "target.json"
 LOADERS = {
+    "convex": "expunge.engine.convex_opening:load_convex",
     "learner": "expunge.targets.learner:load_learner",
     "lm_parts": "expunge.engine.parts.language:load_lm_parts",
+    "noisy": "expunge.targets.noisy.target:load_noisy",
     "private_classifier": "expunge.engine.private.opening:load_private_classifier",
     "private_lm": "expunge.targets.private.language:load_private_lm",
     "replayable": "expunge.targets.replayable:load_replayable",
     "sharded": "expunge.engine.parts.building:load_sharded",
+    "voted": "expunge.engine.parts.voting:load_voted",
 }
 """Name on a card -> what loads such a folder. A closed list: a card is data, and names no code of its own."""
 

@@ -20,7 +20,7 @@ from expunge.core.errors import ConfigError, ExpungeError, StoreError
 from expunge.core.files import PART, replace_folder, write_json
 from expunge.core.manifest import NAME, Manifest
 from expunge.core.protocols import Store
-from expunge.core.provenance import Statistics
+from expunge.core.provenance import Convex, Private, Statistics
 from expunge.data.vault import Vault
 from expunge.execution.pool import Pool
 from expunge.ledger.home import home
@@ -34,6 +34,7 @@ from expunge.workflow.training_log import config_digest, salt_name, salts_of
 from expunge.workflow.training_record import RECORD, Source, Trained, environment, named_by_place
 
 WORK, BEGUN = ".work", "commitment.json"
+FOLDERS = ("base", "features")
 BY_PLACE = "the rows have no ids and are named after their places, as %s is: name the column of ids with --id"
 FITTED = "which values occur in column %s is read off the data, and is told even when no row with one is left"
 
@@ -176,7 +177,7 @@ def _make(
             result=result,
             began=recipe.digest(),
         )
-        if isinstance(target.provenance, Statistics):
+        if isinstance(target.provenance, (Statistics, Private, Convex)):
             record = record.naming(example for shard in store.shards() for example in shard)
         with replace_folder(out) as fresh:
             target.save(fresh)
@@ -200,9 +201,9 @@ def has_checkpoints(work: Path) -> bool:
 
 
 def _settled(told: Any) -> Any:
-    """A recipe as JSON whose base, where that is a folder, has an absolute path: another process works elsewhere."""
+    """A recipe as JSON whose folders, of a base or of features, are absolute: another process works elsewhere."""
     if isinstance(told, dict):
-        return {name: _settled(value) if name != "base" else _absolute(value) for name, value in told.items()}
+        return {name: _settled(value) if name not in FOLDERS else _absolute(value) for name, value in told.items()}
     return [_settled(value) for value in told] if isinstance(told, list) else told
 
 
@@ -217,7 +218,7 @@ def _placed(recipe: Any) -> Any:
 
 
 def _absolute(base: Any) -> Any:
-    return str(Path(base).resolve()) if isinstance(base, str) and Path(base).is_dir() else base
+    return str(Path(base).resolve()) if isinstance(base, str) and base and Path(base).is_dir() else base
 
 
 def _environment(pool: Pool | None) -> dict[str, str]:

@@ -38,8 +38,18 @@ PARTS = {
     "state.safetensors": "sums over the records, or the records themselves",
     "state.json": "their ids and counts over them",
     "shards": "the rows of each shard, and checkpoints",
+    "parts": "the rows of each shard, checkpoints, and the secret of the placement",
+    "members.json": "their ids",
     "training": "order log and checkpoints",
+    "coef.safetensors": "parameters, with noise in them",
+    "secret.safetensors": "the records as rows, the noise, and the Hessian",
+    "secret.json": "their ids, and what deletions spent",
     "model.safetensors": "weights that were trained on them",
+    "rows.safetensors": "the rows themselves",
+    "unpublished.safetensors": "what was trained on them, before the noise",
+    "weights.safetensors": "weights that were trained on them, as published",
+    "model": "weights that were trained on them",
+    "account.json": "who was in the training, by record id",
 }
 """What a trained target's folder holds, by its first folder or file."""
 

@@ -1,12 +1,14 @@
 """Deletions answered by accounting: nothing happens to the weights, and epsilon is of all requests together."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from expunge.accounting.gaussian import gaussian_epsilon
+from expunge.accounting.recount import recount, recounted
 from expunge.core.earning import earn
 from expunge.core.errors import ClaimError
-from expunge.core.evidence import Proof
 from expunge.core.guarantee import Certified, Unproven
 from expunge.core.selection import Selection
 from expunge.data.table import Table
@@ -41,7 +43,8 @@ def test_the_weights_stay_and_epsilon_is_of_all_requests_together():
         expected = gaussian_epsilon(1e-5, sigma=SIGMA / np.sqrt(STEPS), records=units)
         assert outcome.claim == Certified(outcome.claim.epsilon, 1e-5, "oblivious")
         assert outcome.claim.epsilon == pytest.approx(expected, rel=1e-9)
-        assert outcome.notes["units_forgotten"] == units and outcome.cost.bytes_changed == 0
+        assert outcome.proof.units == units and outcome.cost.bytes_changed == 0
+        assert recount(outcome.proof) == outcome.proof.epsilon == outcome.claim.epsilon
     assert target.account.spent == 0 and first.target.digest() != target.digest() == first.before
     assert "r1" not in second.target.ids and "r3" in second.target.ids
 
@@ -81,8 +84,25 @@ def test_another_provenance_is_refused():
 
 def test_the_proof_earns_the_claim_and_its_absence_does_not():
     outcome = private.unlearn(trained(), asked("r1"), seed=0)
-    told = outcome.notes["proof"]
-    proof = Proof(told["accountant"], tuple(told["assumptions"]))
     ends = {"before": outcome.before, "after": outcome.target.digest()}
-    assert earn(outcome.claim, evidence=[proof], **ends) == outcome.claim
+    assert earn(outcome.claim, evidence=outcome.own, **ends) == outcome.claim
     assert isinstance(earn(outcome.claim, **ends), Unproven)
+    assert isinstance(earn(outcome.claim, evidence=outcome.own, **{**ends, "after": outcome.before}), Unproven)
+    assert isinstance(earn(Certified(outcome.claim.epsilon, 1e-5, "adaptive"), evidence=outcome.own, **ends), Unproven)
+
+
+def test_a_proof_with_less_noise_than_the_training_had_comes_to_another_epsilon():
+    proof = private.unlearn(trained(), asked("r1"), seed=0).proof
+    assert recounted(proof) == ""
+    wrong = {**dict(proof.numbers), "sigma": repr(SIGMA / 2)}
+    assert "its numbers come to" in recounted(replace(proof, numbers=tuple(sorted(wrong.items()))))
+
+
+def test_a_limit_says_until_when_it_lasts_and_none_says_nothing():
+    limit = gaussian_epsilon(1e-5, sigma=SIGMA / np.sqrt(STEPS), records=3) * (1 + 1e-9)
+    first = private.unlearn(trained(limit=limit), asked("r1"), seed=0)
+    assert (first.proof.units, first.proof.valid_until, first.target.account.left()) == (1, 3, 2)
+    last = private.unlearn(first.target, asked("r2", "r3"), seed=0)
+    assert (last.proof.units, last.proof.valid_until) == (3, 3)
+    unlimited = private.unlearn(trained(), asked("r1"), seed=0)
+    assert unlimited.proof.valid_until is None and unlimited.target.account.left() is None

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
 
+from expunge.accounting.objective import multiple
 from expunge.core.errors import ConfigError, StoreError, TargetError
-from expunge.targets.convex.budget import Ledger, budget, multiple, noise_for, worst_case
+from expunge.targets.convex.budget import Ledger, budget, noise_for, worst_case
 from expunge.targets.convex.head import trained
 from expunge.targets.convex.losses import logistic
 from expunge.targets.convex.model import ConvexModel
@@ -268,13 +269,30 @@ def test_budget_and_noise_are_inverse_and_grow_with_one_another(epsilon, delta, 
     assert multiple(epsilon, delta / 2) > multiple(epsilon, delta)
 
 
-def test_claim_and_proof_say_what_was_spent_and_what_is_assumed():
+def test_the_claim_is_the_budget_unless_what_is_counted_knows_nothing_of_rows_and_noise():
     after = made("one_vs_rest", certify_on="residual")[0].unlearn(["1", "2"])
     assert (after.claim.epsilon, after.claim.delta, after.claim.adversary) == (0.9, 1e-4, "oblivious")
-    proof = after.proof()
-    assert "on residual" in proof.accountant and "1 requests" in proof.accountant and "heads 3" in proof.accountant
-    assert any("given the residual" in said for said in proof.assumptions)
-    assert any("by a key" in said for said in proof.assumptions)
+    assert after.residual == after.ledgers_[0].budget > max(ledger.residual for ledger in after.ledgers_)
+    assert any("given the residual" in said for said in after.assumptions())
+    assert any("by a key" in said for said in after.assumptions())
+    worst = made("one_vs_rest", certify_on="worst")[0].unlearn(["1", "2"])
+    assert worst.residual == max(ledger.spent("worst") for ledger in worst.ledgers_) < worst.ledgers_[0].budget
+    assert worst.claim.delta == 1e-4 + 3e-12
+
+
+def test_classes_that_are_named_beforehand_do_not_follow_from_the_rows():
+    X, y = made("one_vs_rest", n=40)[1:]
+    kept = y != 2
+    model = ConvexModel(loss="one_vs_rest", classes=(2, 0, 1), lam=0.05, sigma=2.0, epsilon=0.9).fit(X[kept], y[kept])
+    assert model.classes_.tolist() == [0, 1, 2] and model.coef_.shape == (D, 3)
+    with pytest.raises(TargetError, match="label '2' is not among the classes"):
+        ConvexModel(classes=(0, 1)).fit(X, y)
+
+
+def test_rows_in_half_precision_are_refused():
+    X, y = made(n=30)[1:]
+    with pytest.raises(TargetError, match="rows are of float16"):
+        ConvexModel().fit(X.astype(np.float16), y)
 
 
 def test_a_model_that_was_emptied_and_fitted_again_does_not_draw_its_first_noise_again():

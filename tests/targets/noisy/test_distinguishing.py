@@ -1,8 +1,9 @@
-"""No mechanism is beaten at what it states, and the same game beats it with less noise.
+"""No mechanism is beaten at what it states, and the same game beats it when its noise is halved.
 
-Halved noise is caught wherever a bound is met by a worst case known here. Where it is not, the factor that is caught
-stands in the test: the published constants of descent (4), one-shot removal (7) and Langevin (20), descent without a
-secret (3, since what hides the noise also shrinks the drift), several steps of clipped gradients that push outward (3).
+That holds for every bound that is proven here, each on an instance that nearly meets it. Under a published bound the
+noise is so large that half of it still keeps the promise, as the proven bound shows, so that no test may catch it. The
+factor that is caught there stands in the test: descent 3.5, one-shot removal 6, Langevin 20. So it does for clipped
+gradients that push outward as hard as the start: 2.5 over five steps, since their noise hides where to push.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Literal
 import numpy as np
 import pytest
 
+from expunge.accounting.shifted import rho_epsilon
 from expunge.targets.noisy import block_schedule, descent_to_delete, fine_tuning, langevin, one_shot_removal
 from expunge.targets.noisy.block_schedule import BlockSchedule
 from expunge.targets.noisy.descent_to_delete import DescentToDelete
@@ -59,22 +61,24 @@ def descent_worlds(bound: Bound) -> tuple[float, DescentToDelete, F, F]:
     return share, plan, after.weights, again.weights
 
 
-@pytest.mark.parametrize(("bound", "hidden", "caught"), [("derived", 1.0, 2.0), ("paper", 2.0, 4.0)])
-def test_descent_to_delete(bound: Bound, hidden: float, caught: float) -> None:
+@pytest.mark.parametrize(("bound", "caught"), [("derived", 2.0), ("paper", 3.5)])
+def test_descent_to_delete(bound: Bound, caught: float) -> None:
     share, plan, unlearned, retrained = descent_worlds(bound)
     assert share <= 1
     assert not around(unlearned, retrained, plan.sigma).beaten
-    assert not around(unlearned, retrained, plan.sigma / hidden).beaten
     assert around(unlearned, retrained, plan.sigma / caught).beaten
+    halved = replace(plan, sigma=plan.sigma / 2, bound="derived")
+    assert (halved.epsilon <= EPSILON) == (bound == "paper")
 
 
-@pytest.mark.parametrize(("less", "beaten"), [(1.0, False), (2.0, False), (3.0, True)])
+@pytest.mark.parametrize(("less", "beaten"), [(1.0, False), (2.0, True)])
 def test_descent_to_delete_without_a_secret(less: float, beaten: bool) -> None:
+    """A slow contraction: the noise that is carried on is small beside the drift, and whole steps waste little."""
     drift = 0.0
     for _ in range(20):
-        loss = Tilted(penalty=0.5, radius=5.06 * drift + 1e-6, tilt=1.0, bend=0.5)
+        loss = Tilted(penalty=0.5, radius=5.06 * drift + 1e-6, tilt=1.0, bend=4.0)
         plan = DescentToDelete(
-            constants=loss.constants, rows=400, steps=2, sigma=1.0, delta=DELTA, bound="derived", secret=False
+            constants=loss.constants, rows=4000, steps=20, sigma=1.0, delta=DELTA, bound="derived", secret=False
         )
         drift = plan.drift
     plan = plan.calibrated(EPSILON)
@@ -97,8 +101,8 @@ def test_descent_to_delete_without_a_secret(less: float, beaten: bool) -> None:
     assert play(unlearned, retrained, epsilon=EPSILON, delta=DELTA, seed=4).beaten == beaten
 
 
-@pytest.mark.parametrize(("bound", "hidden", "caught"), [("derived", 1.0, 2.0), ("paper", 2.0, 7.0)])
-def test_one_shot_removal(bound: Bound, hidden: float, caught: float) -> None:
+@pytest.mark.parametrize(("bound", "caught"), [("derived", 2.0), ("paper", 6.0)])
+def test_one_shot_removal(bound: Bound, caught: float) -> None:
     rows, taken = 400, 5
     pull = taken / (rows - taken)
     loss = Tilted(penalty=0.5, radius=2.1 * pull, tilt=1.0, third=1.0)
@@ -109,8 +113,10 @@ def test_one_shot_removal(bound: Bound, hidden: float, caught: float) -> None:
     unlearned = one_shot_removal.remove(plan, loss, kept, X[:taken], y[:taken])
     retrained = one_shot_removal.fit(plan, loss, X[taken:], y[taken:]).weights
     assert np.linalg.norm(unlearned - retrained) <= plan.sensitivity(taken)
-    assert not around(unlearned, retrained, plan.sigma / hidden).beaten
+    assert not around(unlearned, retrained, plan.sigma).beaten
     assert around(unlearned, retrained, plan.sigma / caught).beaten
+    halved = replace(plan, sigma=plan.sigma / 2, bound="derived")
+    assert (halved.epsilon(taken) <= EPSILON) == (bound == "paper")
 
 
 @pytest.mark.parametrize(
@@ -121,6 +127,8 @@ def test_langevin(bound: Bound, less: float, beaten: bool) -> None:
     plan = Langevin(
         constants=loss.constants, rows=20, lr=0.8, temperature=1.0, steps=(8, 2, 2), removed=(1, 1), bound=bound
     ).calibrated(EPSILON, DELTA)
+    halved = replace(plan, temperature=plan.temperature / 2, bound="derived")
+    assert (halved.epsilon(DELTA) <= EPSILON) == (bound == "paper")
     weak = replace(plan, temperature=plan.temperature / less)
     X, y = np.array([[1.0, 0.0]] * 2 + [[0.0, 0.0]] * 18), np.ones(20)
 
@@ -134,6 +142,38 @@ def test_langevin(bound: Bound, less: float, beaten: bool) -> None:
         return langevin.run(weak, loss, np.zeros((plays, 2)), X[2:], y[2:], sum(weak.steps), rng)
 
     assert play(unlearned, retrained, epsilon=EPSILON, delta=DELTA, seed=5).beaten == beaten
+
+
+@pytest.mark.parametrize(("less", "beaten"), [(1, False), (2, True)])
+def test_all_publications_together_keep_to_what_is_said_of_a_row_that_stays(less: int, beaten: bool) -> None:
+    loss = Tilted(penalty=0.5, radius=4.0, tilt=1.0)
+    plan = Langevin(constants=loss.constants, rows=20, lr=0.8, temperature=0.12, steps=(3, 2, 2), removed=(1, 1))
+    weak = replace(plan, temperature=plan.temperature / less)
+    X, y = np.array([[0.0, 0.0]] * 19 + [[1.0, 0.0]]), np.ones(20)
+
+    def world(rows: int) -> Callable[[int, np.random.Generator], F]:
+        def published(plays: int, rng: np.random.Generator) -> F:
+            weights, seen = np.zeros((plays, 2)), list[F]()
+            for gone, steps in enumerate(weak.steps):
+                weights = langevin.run(weak, loss, weights, X[gone:rows], y[gone:rows], steps, rng)
+                seen.append(weights)
+            return np.concatenate(seen, axis=1)
+
+        return published
+
+    # Innovations, given what was published before: the row adds to each what its run is pulled by.
+    c = 1 - weak.lr * 0.5
+    pulls = [sum(c**k for k in range(steps)) for steps in weak.steps]
+    spreads = [sum(c ** (2 * k) for k in range(steps)) for steps in weak.steps]
+
+    def score(out: F) -> F:
+        firsts = np.pad(out[:, ::2], ((0, 0), (1, 0)))
+        new = [firsts[:, i + 1] - c**steps * firsts[:, i] for i, steps in enumerate(weak.steps)]
+        return np.sum([-a * x / v for a, x, v in zip(pulls, new, spreads, strict=True)], axis=0)
+
+    epsilon = rho_epsilon(plan.retained_rho, DELTA)
+    game = play(world(20), world(19), epsilon=epsilon, delta=DELTA, seed=9, log_ratio=score)
+    assert game.beaten == beaten
 
 
 def outward(weights: F, step: int) -> F:
@@ -150,7 +190,7 @@ def fine_tuned(plan: GradientClipping | ModelClipping, seed: int) -> Game:
     return play(world(1.0), world(-1.0), epsilon=EPSILON, delta=DELTA, seed=seed)
 
 
-@pytest.mark.parametrize(("steps", "clip", "caught"), [(1, 0.5, 2.0), (5, 0.0, 2.0), (5, 0.5, 3.0)])
+@pytest.mark.parametrize(("steps", "clip", "caught"), [(1, 0.5, 2.0), (2, 0.5, 2.0), (5, 0.1, 2.0), (5, 0.5, 3.0)])
 @pytest.mark.parametrize("decay", [0.0, 0.4])
 def test_gradient_clipping(steps: int, clip: float, caught: float, decay: float) -> None:
     plan = GradientClipping(start_clip=1.0, gradient_clip=clip, lr=0.5, decay=decay, sigma=1.0, steps=steps)

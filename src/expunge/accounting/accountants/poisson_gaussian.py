@@ -1,4 +1,4 @@
-"""Gaussian noise on Poisson samples, for m records together (PLD beside RDP). Source: Doroshenko et al., arXiv 2207.04380."""
+"""Gaussian noise on Poisson samples, m records together: PLD, RDP. Source: Doroshenko et al., arXiv 2207.04380."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def poisson_gaussian(delta: float, numbers: Mapping[str, str]) -> float:
     Raises:
         ConfigError: a number is out of range.
         EvidenceError: two accountants disagree.
-        MissingExtra: q < 1, without the extra ``privacy``.
+        MissingExtra: q < 1, without the extra ``dp``.
 
     >>> round(poisson_gaussian(0.3318951, {"sigma": "2.0", "q": "1.0", "steps": "4", "units": "2"}), 4)  # sigma 1/2
     2.0

@@ -35,7 +35,7 @@ def require_private(module: Any) -> None:
 
     Raises:
         TargetError: a layer mixes the rows of a batch, as BatchNorm does; nothing is trained; or half precision.
-        MissingExtra: without the extra ``privacy``.
+        MissingExtra: without the extra ``dp``.
     """
     trained = [p for p in module.parameters() if p.requires_grad]
     if not trained:

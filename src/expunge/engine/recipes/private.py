@@ -129,25 +129,53 @@ class PrivateTraining:
         """The module or the language model before the first step."""
         return self.learner.start(seed=seed)
 
+    @property
+    def repeats(self) -> bool:
+        """Whether a second training comes to the same weights."""
+        return self.mechanism.randomness == "seed"
+
     def check(self, store: Store, *, seed: int) -> None:
-        """Raise what can be known to be wrong before the training is committed to.
+        """Raise what can be known to be wrong before the training is committed to; a base is loaded for it.
 
         Raises:
-            ConfigError: the records are not what the learner reads, several processes, or no such randomness.
+            ConfigError: the records are not what the learner reads, several processes, no such randomness, or a limit
+                into which no request fits.
             TargetError: a layer mixes the rows of a batch, or half precision.
-            MissingExtra: without the extra ``privacy``.
+            MissingExtra: without the extra ``dp``.
         """
+        self._fits(store, seed)
+        if isinstance(self.learner, LoraTuning):
+            self._adapted(self.learner, self.learner.start(seed=seed), seed)
+
+    def _fits(self, store: Store, seed: int) -> None:
+        """``check``, but for what takes loading a base."""
         if started() > 1:
             raise ConfigError("a private training runs in one process", why=f"{started()} were started together")
         seed_of(self.mechanism.randomness, seed)
-        if isinstance(self.learner, Module):
-            if not isinstance(store, Table):
-                raise ConfigError("a module is trained on a table", next="Open the data with open_table")
-            module = self.learner.start(seed=seed).module
-            require_private(module)
-            require_rows_apart(module, store.X.shape[1])
-        else:
-            require_text(store)
+        if self.limit is not None and (one := self.mechanism.epsilon(self.delta, units=1).epsilon) > self.limit:
+            raise ConfigError(
+                "no request fits into the limit",
+                why=f"one {self.mechanism.unit} takes epsilon {one:.4g}, and the limit is {self.limit:g}",
+                next="Raise sigma or the limit",
+            )
+        if isinstance(self.learner, LoraTuning):
+            return require_text(store)
+        if not isinstance(store, Table):
+            raise ConfigError("a module is trained on a table", next="Open the data with open_table")
+        module = self.learner.start(seed=seed).module
+        require_private(module)
+        require_rows_apart(module, store.X.shape[1])
+
+    def _adapted(self, learner: LoraTuning, target: CausalLM, seed: int) -> Any:
+        """The model with its adapter, in training mode.
+
+        Raises:
+            TargetError: it cannot be trained with differential privacy.
+        """
+        handle = set_in(target.model, learner.adapter, seed=derive(seed, "adapter"), to_merge=True)
+        require_private(handle)
+        handle.train()
+        return handle
 
     def train(
         self,
@@ -172,7 +200,7 @@ class PrivateTraining:
             TargetError: a gradient is no finite number; nothing is released then.
             StoreError: a record does not fit into the context.
         """
-        self.check(store, seed=seed)
+        self._fits(store, seed)
         since = time.perf_counter()
         if isinstance(self.learner, Module):
             target, tokens = self._module(self.learner, store, seed, stage), 0
@@ -214,9 +242,7 @@ class PrivateTraining:
         examples = store.get(store.ids())
         encoded = target.template.encode_all(examples)
         account, groups = self._account([(e.record_id, e.subject) for e in examples])
-        handle = set_in(target.model, learner.adapter, seed=derive(seed, "adapter"), to_merge=True)
-        require_private(handle)
-        handle.train()
+        handle = self._adapted(learner, target, seed)
         kind = Ghost if self.mechanism.unit == "record" else Rows
         clipper = kind(handle, self.mechanism.clip)
         optimizer = torch.optim.AdamW(clipper.trained, lr=learner.lr, weight_decay=0.0)

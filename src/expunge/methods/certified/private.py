@@ -49,7 +49,7 @@ def proof_of(account: Account, found: Accounted, *, after: str) -> Proof:
             "What is released is the weights; the account, which names who is in, stays with whoever trained.",
             "Sample and noise came from a secret key by Philox, a generator that is fast, not cryptographic.",
             "Noise is drawn in float64, clipping in float32; their last bits are not accounted for.",
-            "Settings and labels did not come from these records, and one training was released, not the best of many.",
+            "Settings, columns and labels are not from these records; one training was released, not the best of many.",
             "Of a model that was fine-tuned, only the fine-tuning is accounted for, not what its base was trained on.",
             "Neighbouring data has the records or has not; a copy under another id is another record.",
         ),

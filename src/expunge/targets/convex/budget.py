@@ -5,34 +5,15 @@ A Gaussian noise of standard deviation sigma hides residuals up to e' = sigma ε
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from expunge.accounting.gaussian import gaussian_delta
+from expunge.accounting.objective import multiple
 from expunge.core.errors import ConfigError
 
 CertifyOn = Literal["worst", "bound", "residual"]
 TOLERANCE = 1e-4
 """Share of the budget that a training may leave as its own residual."""
-
-
-def multiple(epsilon: float, delta: float) -> float:
-    """c = sqrt(2 ln(1.5 / δ)): standard deviations of noise per residual and 1/ε.
-
-    Raises:
-        ConfigError: ε or δ out of range, or so large an ε that the formula does not reach δ.
-
-    >>> round(multiple(0.5, 1e-4), 4)
-    4.3853
-    """
-    if not (0 < epsilon < math.inf and 0 < delta < 1):
-        raise ConfigError("ε must be above 0 and δ between 0 and 1", why=f"they are {epsilon!r} and {delta!r}")
-    c = math.sqrt(2 * math.log(1.5 / delta))
-    if gaussian_delta(epsilon, sigma=c / epsilon) > delta:
-        why = "the formula is for small ε; the exact δ of this noise is larger than the one stated"
-        raise ConfigError(f"ε = {epsilon:g} is too large for δ = {delta:g}", why=why, next="State a smaller ε")
-    return c
 
 
 def budget(sigma: float, epsilon: float, delta: float) -> float:
@@ -105,6 +86,35 @@ class Ledger:
                 raise ConfigError("the residual was not computed")
             return self.residual + self.tolerance
         return (self.worst if on == "worst" else self.bound) + 2 * self.tolerance
+
+    def worst_step(
+        self, gamma: float, C: float, lam: float, n: int, m: int, noise_at_most: float
+    ) -> tuple[float, float]:
+        """What a step for m rows may leave, and how long it may be, whatever rows and noise are; n rows stay.
+
+        It takes |lam W| <= C + (|b| + residual) / (n + m), which holds of any W that the ledger lets pass.
+
+        >>> Ledger(2.0, path=0.5).worst_step(0.25, 1.0, 0.5, 8, 2, 3.0)  # 2 (2 + 5 / 10) / 4 and 0.25 * 8 * 1.75 * 1.25
+        (4.375, 1.25)
+        """
+        if gamma == 0:
+            return 0.0, 0.0
+        longest = m * (2 * C + (noise_at_most + self.budget) / (n + m)) / (lam * n)
+        return gamma * n * (self.path + longest) * longest, longest
+
+    def lasts(self, gamma: float, C: float, lam: float, n: int, noise_at_most: float) -> int:
+        """How many of n rows may leave in one request before the budget is spent, whatever rows and noise are.
+
+        >>> Ledger(2.0).lasts(0.25, 1.0, 0.5, 100, 3.0)  # m = 8: 0.25 * 92 * (8 * 2.05 / 46)^2 = 2.92; m = 6: 1.61
+        6
+        """
+        fits, beyond = 0, n
+        while beyond - fits > 1:
+            m = (fits + beyond) // 2
+            worst = self.worst_step(gamma, C, lam, n - m, m, noise_at_most)[0]
+            within = self.worst + worst + 2 * self.tolerance <= self.budget
+            fits, beyond = (m, beyond) if within else (fits, m)
+        return fits
 
     def plus(self, *, removed: int, worst: float, bound: float, path: float) -> Ledger:
         """After a further request."""

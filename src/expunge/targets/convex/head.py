@@ -76,11 +76,7 @@ class Head:
         hessian.flat[:: len(hessian) + 1] -= lam * m
         after = replace(self, objective=objective, hessian=hessian, gram=self.gram - X.T @ X)
         step = after.solved(left)
-        longest, worst = 0.0, 0.0
-        if loss.gamma:
-            # |lam W| <= C + (|b| + residual)/n at any W that the ledger lets pass.
-            longest = m * (2 * loss.C + (noise_at_most + self.ledger.budget) / (n + m)) / (lam * n)
-            worst = loss.gamma * n * (self.ledger.path + longest) * longest
+        worst, longest = self.ledger.worst_step(loss.gamma, loss.C, lam, n, m, noise_at_most)
         ledger = self.ledger.plus(removed=m, worst=worst, bound=after.bound(step), path=longest)
         return replace(after, W=self.W + step, ledger=ledger)
 
@@ -115,7 +111,7 @@ class Head:
 
     def retrained(self) -> Head:
         """The minimiser on the rows that are held with the noise it has, and a new ledger."""
-        return trained(self.objective, self.ledger.budget, start=self.W, gram=self.gram)
+        return trained(self.objective, self.ledger.budget, start=self.W)
 
 
 def trained(objective: Objective, budget: float, *, start: F | None = None, gram: F | None = None) -> Head:

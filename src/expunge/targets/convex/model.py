@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self, get_args
 
@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from scipy.stats import chi2
 
 from expunge.core.errors import ConfigError, TargetError
-from expunge.core.evidence import Proof
 from expunge.core.guarantee import Certified
 from expunge.targets.convex.budget import CertifyOn, Ledger, budget
 from expunge.targets.convex.head import Head, trained
 from expunge.targets.convex.losses import Loss, OneVsRest, loss_named
 from expunge.targets.convex.objective import Objective
+from expunge.targets.convex.scaled import double_rows
 from expunge.targets.learners import _checks
 from expunge.targets.learners._rows import Rows, rows_of
-from expunge.targets.noisy.noise import source
+from expunge.targets.noisy.noise import System, source
 
 F = NDArray[np.float64]
 TAIL = 1e-12
@@ -65,8 +65,10 @@ class ConvexModel:
             computes the gradient, one pass over the rows.
         polish: chord steps after each request, each a pass over the rows.
         norms: ``refuse`` rows of norm above 1, or ``clip`` them to 1.
-        seed: keys the noise, so that runs repeat; whoever knows it can take the noise off.
-        secure: noise from the operating system instead; refuses a seed.
+        classes: every label there may be; None to read them off the rows, which then tell that some row had each.
+        seed: keys the noise, so that runs repeat; whoever knows it can take the noise off. None for a key from the
+            operating system that nobody keeps.
+        secure: every number from the operating system's cryptographic generator instead; refuses a seed.
 
     >>> model = ConvexModel(loss="squared", lam=0.25, sigma=2.0, seed=3)
     >>> model = model.fit([[0.5], [0.25], [1.0]], [3.0, 5.0, 9.0]).unlearn(["2"])
@@ -92,18 +94,20 @@ class ConvexModel:
         certify_on: CertifyOn = "bound",
         polish: int = 0,
         norms: str = "refuse",
+        classes: Sequence[Any] | None = None,
         seed: int | None = 0,
         secure: bool = False,
     ) -> None:
         self.loss, self.lam, self.sigma, self.epsilon, self.delta = loss, lam, sigma, epsilon, delta
         self.certify_on: CertifyOn = certify_on
         self.polish, self.norms = polish, norms
+        self.classes = classes
         self.seed, self.secure = seed, secure
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Settings by name."""
-        names = ("loss", "lam", "sigma", "epsilon", "delta", "certify_on", "polish", "norms", "seed", "secure")
-        return {name: getattr(self, name) for name in names}
+        first = ("loss", "lam", "sigma", "epsilon", "delta", "certify_on", "polish", "norms")
+        return {name: getattr(self, name) for name in (*first, "classes", "seed", "secure")}
 
     def fit(self, X: Any, y: Any, ids: Iterable[str] | None = None) -> Self:
         """Learn rows, and nothing else, with a fresh draw of the noise.
@@ -122,7 +126,7 @@ class ConvexModel:
             StoreError: an id is given twice.
         """
         loss = self._settled()
-        rows = self._within(_checks.real_rows(X, None))
+        rows = self._within(double_rows(X, None))
         if not len(rows):
             raise TargetError("there are no rows")
         classes, kept = self._targets(loss, y, len(rows))
@@ -178,12 +182,14 @@ class ConvexModel:
 
     def _stepped(self, head: Head, rows: Rows, X: F, kept: Any) -> Head:
         objective = replace(head.objective, rows=rows)
-        at_most = self.sigma * math.sqrt(float(chi2.isf(TAIL, head.W.size)))
-        after = head.removed(objective, X, objective.targets(kept), at_most)
+        after = head.removed(objective, X, objective.targets(kept), self._noise_at_most(head))
         weigh = self.certify_on == "residual"
         if self.polish:
             return after.polished(self.polish, weigh=weigh)
         return after.weighed() if weigh else after
+
+    def _noise_at_most(self, head: Head) -> float:
+        return self.sigma * math.sqrt(float(chi2.isf(TAIL, head.W.size)))
 
     def _again(self, heads: tuple[Head, ...], *, fresh: bool) -> tuple[Head, ...]:
         if not fresh:
@@ -191,7 +197,7 @@ class ConvexModel:
         made: list[Head] = []
         for k, head in enumerate(heads):
             b = self._noise(head.W.shape, self._draws, k)
-            made.append(trained(replace(head.objective, b=b), head.ledger.budget, gram=head.gram))
+            made.append(trained(replace(head.objective, b=b), head.ledger.budget))
         return tuple(made)
 
     def _trained(self, rows: Rows, loss: Loss | OneVsRest, classes: Any, draw: int) -> tuple[Head, ...]:
@@ -211,7 +217,7 @@ class ConvexModel:
         return tuple(heads)
 
     def _noise(self, shape: tuple[int, ...], draw: int, head: int) -> F:
-        rng = source(None if self.secure else self.seed, "objective perturbation", draw, head, secure=self.secure)
+        rng = System() if self.secure else source(self.seed, "objective perturbation", draw, head)
         return self.sigma * rng.standard_normal(shape)
 
     def _settled(self) -> Loss | OneVsRest:
@@ -250,12 +256,19 @@ class ConvexModel:
             if kept.ndim != 1:
                 raise TargetError("one target a row is taken", why=f"the targets' shape is {kept.shape}")
             return None, kept
-        classes, codes = np.unique(_checks.labels(y, n, None), return_inverse=True)
+        labels = _checks.labels(y, n, None)
+        classes = np.unique(labels)
+        if self.classes is not None:
+            known = np.unique(_checks.labels(self.classes, len(self.classes), labels))
+            if not np.isin(classes, known).all():
+                strange = classes[~np.isin(classes, known)][0]
+                raise TargetError(f"the label {str(strange)!r} is not among the classes", next="Name every class")
+            classes = known
         least = 2 if isinstance(loss, OneVsRest) or loss.reads == "class" else None
         if len(classes) != 2 and (least is None or len(classes) < least):
             why = f"{len(classes)} classes were given"
             raise TargetError(f"the loss {loss.name} does not take them", why=why, next="one_vs_rest takes two or more")
-        return classes, codes.astype(np.int64)
+        return classes, np.searchsorted(classes, labels).astype(np.int64)
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy or a pickle holds: no row that was unlearned."""
@@ -319,9 +332,9 @@ class ConvexModel:
 
     def assumptions(self) -> tuple[str, ...]:
         """What the stated (ε, δ) rests on."""
-        drawn = (
-            "from the operating system" if self.seed is None else "by a key, and whoever has the seed can draw it again"
-        )
+        drawn = "by a key, and whoever has the seed can draw it again"
+        if self.seed is None:
+            drawn = f"from {'the operating system' if self.secure else 'Philox under a secret key that nobody keeps'}"
         return (
             "the loss is convex and every row has norm at most 1 (enforced)",
             f"b is normal with standard deviation {self.sigma:g}, in float64, drawn {drawn}",
@@ -334,18 +347,43 @@ class ConvexModel:
     @property
     def claim(self) -> Certified:
         """(ε, δ) of all deletions so far together, against who chose them without looking at a model."""
-        return Certified(self.epsilon, self.delta, "oblivious")
+        return Certified(self.epsilon, self.delta + self.tail, "oblivious")
 
-    def proof(self) -> Proof:
-        """What the claim rests on: the head that spent most of its budget, and the assumptions."""
+    @property
+    def heads(self) -> int:
+        """Models with a noise and a budget of their own."""
+        if not isinstance(loss_named(self.loss), OneVsRest):
+            return 1
+        return len(self.classes_ if self.classes is None else set(self.classes))
+
+    @property
+    def tail(self) -> float:
+        """Probability that a residual is larger than what it is counted as."""
+        return self.heads * TAIL if self.certify_on == "worst" else 0.0
+
+    @property
+    def residual(self) -> float:
+        """What no head's residual exceeds, known without rows and noise: of ``worst`` what was counted, else e'.
+
+        That what was counted from rows and noise is less than e' may not lower ε, which has to hold whatever they are.
+        """
+        if self.certify_on == "worst" and self._heads:
+            return max(ledger.spent("worst") for ledger in self.ledgers_)
+        return budget(self.sigma, self.epsilon / self.heads, self.delta / self.heads)
+
+    def lasts(self) -> int:
+        """How many records may leave in one request before the model is trained again, whatever rows and noise are.
+
+        Of ``worst`` what is left now; of the others what a training on so many rows would have, since what is left of
+        theirs follows from rows and noise. They last for longer.
+        """
         self._require_rows()
-        ledger = max(self.ledgers_, key=lambda ledger: ledger.spent(self.certify_on))
-        spent = f"{ledger.spent(self.certify_on):.6g} of {ledger.budget:.6g}"
-        accountant = (
-            f"Guo et al. 2020, theorem 3, on {self.certify_on}: {spent} spent by {ledger.requests} requests "
-            f"since the last training; sigma {self.sigma:g}, heads {len(self._heads)}"
-        )
-        return Proof(accountant, self.assumptions())
+        found: list[int] = []
+        for head in self._heads:
+            ledger = head.ledger if self.certify_on == "worst" else Ledger(head.ledger.budget)
+            loss = head.objective.loss
+            found.append(ledger.lasts(loss.gamma, loss.C, self.lam, len(self._rows), self._noise_at_most(head)))
+        return min(found)
 
     def scores(self, X: Any) -> F:
         """(n, k) W'x."""

@@ -14,15 +14,17 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from itertools import accumulate, pairwise
+from typing import ClassVar
 
 import numpy as np
 
+from expunge.accounting.accountants.gradient_clipping import gradient_clipping
 from expunge.accounting.given import count
+from expunge.accounting.shifted import largest_rho
 from expunge.core.errors import ConfigError
 from expunge.core.record import record
 from expunge.targets.noisy.fine_tuning import Gradient, GradientClipping, fine_tune
 from expunge.targets.noisy.noise import F, double
-from expunge.targets.noisy.shifted import largest_rho, rho_epsilon
 
 
 @record
@@ -41,6 +43,8 @@ class BlockSchedule:
     plan: GradientClipping
     sizes: tuple[int, ...]
 
+    accountant: ClassVar[str] = "gradient_clipping"
+
     def __post_init__(self) -> None:
         if not self.sizes:
             raise ConfigError("there is no block", next="Give the size of each")
@@ -58,7 +62,12 @@ class BlockSchedule:
 
     def epsilon(self, delta: float) -> float:
         """The same as (epsilon, delta)."""
-        return rho_epsilon(self.rho, delta)
+        return gradient_clipping(delta, self.numbers)
+
+    @property
+    def numbers(self) -> dict[str, str]:
+        """What its accountant reads."""
+        return {**self.plan.numbers, "blocks": str(len(self.sizes))}
 
     def calibrated(self, epsilon: float, delta: float) -> BlockSchedule:
         """The same schedule with the least noise that is (epsilon, delta), rounded up."""

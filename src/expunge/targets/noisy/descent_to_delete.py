@@ -18,25 +18,25 @@ given the requests so far; several publications compose, and nothing is claimed 
 next request starts from the published weights, so that the whole state is covered. The noise Z of publication i - 1
 then has to be contracted too. |Z| <= s q_i, q_i = sqrt(dim) + sqrt(2 ln(1 / delta_i)), but for probability delta_i
 = delta / (2 i (i + 1)), delta / 2 over all requests; so request i takes ln((e + d + s q_i) / e) / ln(1/g) steps,
-and no more than the ball's diameter asks for. The other half of delta is the Gaussian's. That this grows as the
-logarithm of a root of ln i is derived here.
+and no more than the ball's diameter asks for; of several heads, each has its share of delta_i. The other half of
+delta is the Gaussian's. That this grows as the logarithm of a root of ln i is derived here.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
 from expunge.accounting.gaussian import gaussian_epsilon, gaussian_sigma
 from expunge.accounting.given import count, positive, probability
+from expunge.accounting.strongly_convex import Bound, Descent
 from expunge.core.errors import ConfigError, RequestError
 from expunge.core.record import record
 from expunge.targets.noisy.descending import descend
-from expunge.targets.noisy.losses import ROUNDING, Constants, Loss
-from expunge.targets.noisy.noise import F, noised
+from expunge.targets.noisy.losses import Constants, Loss
+from expunge.targets.noisy.noise import F, Normal, noised
 
 
 @record
@@ -52,6 +52,7 @@ class DescentToDelete:
         per_request: the most rows that one request takes.
         secret: whether the iterate without noise is kept, out of sight.
         bound: of how far a request moves the optimum.
+        heads: models under one plan, each trained on every row with noise of its own.
 
     >>> c = Constants(strong=0.5, smooth=1.5, row_bound=1.0, penalty=0.5, radius=4.0)
     >>> plan = DescentToDelete(constants=c, rows=100, steps=2, sigma=0.1, delta=0.01)
@@ -66,40 +67,40 @@ class DescentToDelete:
     delta: float
     per_request: int = 1
     secret: bool = True
-    bound: Literal["paper", "derived"] = "paper"
+    bound: Bound = "paper"
+    heads: int = 1
 
     def __post_init__(self) -> None:
-        count("rows", self.rows, least=2)
-        count("steps", self.steps, least=1)
-        count("per_request", self.per_request, least=1)
         positive("sigma", self.sigma)
         probability("delta", self.delta)
+        count("heads", self.heads, least=1)
+        self.known  # noqa: B018
+
+    @property
+    def known(self) -> Descent:
+        """The numbers that its certificate rests on."""
+        c, k = self.constants, self.per_request
+        return Descent(c.strong, c.smooth, c.lipschitz, c.radius, self.rows, self.steps, k, self.bound)
 
     @property
     def fewest(self) -> int:
         """Rows that have to be left."""
-        return self.rows - self.rows // 2
+        return self.known.fewest
 
     @property
     def drift(self) -> float:
         """d, by which a request moves the optimum at most."""
-        known, k = self.constants, self.per_request
-        if self.bound == "paper":
-            return 4 * k * known.lipschitz / (known.strong * self.rows)
-        return 2 * k * known.lipschitz / (known.strong * (2 * self.fewest + k))
+        return self.known.drift
 
     @property
     def steady(self) -> float:
         """e, the distance to the optimum that every request comes back to."""
-        shrunk = self.constants.contraction**self.steps
-        return shrunk * self.drift / (1 - shrunk)
+        return self.known.steady
 
     @property
     def sensitivity(self) -> float:
-        """Delta, the largest distance between unlearned and retrained before the noise; rounding included."""
-        known = self.constants
-        rounding = ROUNDING * (known.radius + known.step * known.lipschitz) / (1 - known.contraction)
-        return 2 * (self.steady + rounding)
+        """Delta, the largest distance between unlearned and retrained before the noise, of all heads together."""
+        return self.known.shift * math.sqrt(self.heads)
 
     @property
     def epsilon(self) -> float:
@@ -125,7 +126,7 @@ class DescentToDelete:
         """Steps of request ``index`` = 1, 2, ...; they grow with it where the state is not secret."""
         if self.secret:
             return self.steps
-        bad = self.delta / (2 * index * (index + 1))
+        bad = self.delta / (2 * index * (index + 1) * self.heads)
         far = self.sigma * (math.sqrt(dim) + math.sqrt(2 * math.log(1 / bad)))
         return self._until(min(self.steady + self.drift + far, 2 * self.constants.radius))
 
@@ -150,7 +151,7 @@ class Iterate:
     index: int = 0
 
 
-def train(plan: DescentToDelete, loss: Loss, X: F, y: F, rng: np.random.Generator, *, start: F) -> Iterate:
+def train(plan: DescentToDelete, loss: Loss, X: F, y: F, rng: Normal, *, start: F) -> Iterate:
     """First training, or training again.
 
     Args:
@@ -172,7 +173,26 @@ def train(plan: DescentToDelete, loss: Loss, X: F, y: F, rng: np.random.Generato
     return Iterate(weights if plan.secret else noised(weights, plan.sigma, rng), len(X))
 
 
-def forget(plan: DescentToDelete, loss: Loss, state: Iterate, X: F, y: F, rng: np.random.Generator) -> Iterate:
+def require_budget(plan: DescentToDelete, rows: int, taken: int) -> None:
+    """Raise unless the plan covers a request.
+
+    Args:
+        plan: that the training followed.
+        rows: before the request.
+        taken: by it.
+
+    Raises:
+        RequestError: the request takes more rows than the plan allows, or leaves fewer than half.
+    """
+    if not 0 <= taken <= plan.per_request:
+        raise RequestError(
+            f"{taken} rows in one request", why=f"the plan covers {plan.per_request}", next="Split it, or retrain"
+        )
+    if taken and rows - taken < plan.fewest:
+        raise RequestError("the budget is spent", why="fewer than half of the first rows would be left", next="Retrain")
+
+
+def forget(plan: DescentToDelete, loss: Loss, state: Iterate, X: F, y: F, rng: Normal) -> Iterate:
     """The state after a request.
 
     Args:
@@ -188,12 +208,7 @@ def forget(plan: DescentToDelete, loss: Loss, state: Iterate, X: F, y: F, rng: n
         ConfigError: the loss breaks its constants.
     """
     taken = state.rows - len(X)
-    if not 0 <= taken <= plan.per_request:
-        raise RequestError(
-            f"{taken} rows in one request", why=f"the plan covers {plan.per_request}", next="Split it, or retrain"
-        )
-    if len(X) < plan.fewest:
-        raise RequestError("the budget is spent", why="fewer than half of the first rows would be left", next="Retrain")
+    require_budget(plan, state.rows, taken)
     if taken == 0:
         return state
     index = state.index + 1
@@ -201,6 +216,6 @@ def forget(plan: DescentToDelete, loss: Loss, state: Iterate, X: F, y: F, rng: n
     return Iterate(weights if plan.secret else noised(weights, plan.sigma, rng), len(X), index)
 
 
-def publish(plan: DescentToDelete, state: Iterate, rng: np.random.Generator) -> F:
+def publish(plan: DescentToDelete, state: Iterate, rng: Normal) -> F:
     """The weights (..., d) to give out: fresh noise on a secret iterate; the state itself where it is not secret."""
     return noised(state.weights, plan.sigma, rng) if plan.secret else state.weights

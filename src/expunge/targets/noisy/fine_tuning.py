@@ -6,7 +6,8 @@ both.
 
 Gradient clipping: x0 = clip(w, C0), then x <- x - eta (clip(g(x), C1) + lam x) + N(0, s^2 I). Two starts are at
 most 2 C0 apart; a step brings them together by c = 1 - eta lam and, since nothing is assumed of g, adds at most 2
-eta C1. By ``shifted_rho`` D_alpha <= alpha rho; for lam = 0, rho = (2 C0 + 2 eta C1 T)^2 / (2 T s^2).
+eta C1. By ``shifted_rho`` D_alpha <= alpha rho; for lam = 0, rho = (2 C0 + 2 eta C1 T)^2 / (2 T s^2). The gap is the
+same where the two step by different g, so that rho covers other retained data as well.
 
 Model clipping: x <- clip(x - eta g(x), C2) + N(0, s^2 I). Every step starts its noise from two points at most 2 C2
 apart. For gamma = e^epsilon >= 1 let E(P, Q) = integral of (P - gamma Q)+, and K a step. With a = (P - gamma Q)+
@@ -17,7 +18,7 @@ and b = (gamma Q - P)+, of mass E and gamma - 1 + E >= gamma E,
 with a', b' of mass 1.
 
 So delta(epsilon) after T steps is at most delta_1^T, delta_1 of one Gaussian with shift 2 C2: ln(1/delta) steps
-suffice.
+suffice. Here K has to be the same for both: of other retained data nothing is said.
 
 What is done afterwards with retained data alone and no noise is post-processing and costs nothing.
 """
@@ -27,17 +28,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from expunge.accounting.gaussian import gaussian_delta, gaussian_epsilon, gaussian_sigma
-from expunge.accounting.given import at_least_zero, count, positive, probability
+from expunge.accounting.accountants.gradient_clipping import gradient_clipping
+from expunge.accounting.accountants.model_clipping import model_clipping
+from expunge.accounting.gaussian import gaussian_delta, gaussian_sigma
+from expunge.accounting.given import count, positive, probability
+from expunge.accounting.shifted import clipped_rho, largest_rho
 from expunge.core.errors import ConfigError
 from expunge.core.record import record
 from expunge.targets.noisy.descending import into_ball
 from expunge.targets.noisy.noise import F, double, noised
-from expunge.targets.noisy.shifted import largest_rho, rho_epsilon, shifted_rho
 
 Gradient = Callable[[F, int], Any]
 
@@ -66,21 +69,20 @@ class GradientClipping:
     sigma: float
     steps: int
 
+    accountant: ClassVar[str] = "gradient_clipping"
+
     def __post_init__(self) -> None:
-        positive("the clip of the start", self.start_clip)
-        at_least_zero("the clip of gradients", self.gradient_clip)
-        positive("the learning rate", self.lr)
-        at_least_zero("the decay", self.decay)
-        positive("sigma", self.sigma)
-        count("steps", self.steps, least=1)
-        if self.lr * self.decay >= 1:
-            raise ConfigError("the decay takes all of the weights in one step", next="Lower it, or the learning rate")
+        _ = self.rho
 
     @property
     def rho(self) -> float:
         """D_alpha <= alpha rho between unlearned and retrained."""
-        gaps = [2 * self.lr * self.gradient_clip] * self.steps
-        return shifted_rho(2 * self.start_clip, gaps, [1 - self.lr * self.decay] * self.steps, self.sigma)
+        return clipped_rho(**vars(self))
+
+    @property
+    def numbers(self) -> dict[str, str]:
+        """What its accountant reads."""
+        return {**{name: repr(value) for name, value in vars(self).items()}, "blocks": "1"}
 
     def renyi(self, order: float) -> float:
         """Renyi divergence of an order alpha > 1, in nats."""
@@ -88,7 +90,7 @@ class GradientClipping:
 
     def epsilon(self, delta: float) -> float:
         """The same as (epsilon, delta)."""
-        return rho_epsilon(self.rho, delta)
+        return gradient_clipping(delta, self.numbers)
 
     def calibrated(self, epsilon: float, delta: float) -> GradientClipping:
         """The same plan with the least noise that is (epsilon, delta), rounded up."""
@@ -123,6 +125,8 @@ class ModelClipping:
     sigma: float
     steps: int
 
+    accountant: ClassVar[str] = "model_clipping"
+
     def __post_init__(self) -> None:
         positive("the clip", self.clip)
         positive("the learning rate", self.lr)
@@ -135,15 +139,17 @@ class ModelClipping:
 
     def epsilon(self, delta: float) -> float:
         """The epsilon at a delta."""
-        return gaussian_epsilon(self._of_one(delta), sigma=self.sigma, sensitivity=2 * self.clip)
+        return model_clipping(delta, self.numbers)
+
+    @property
+    def numbers(self) -> dict[str, str]:
+        """What its accountant reads."""
+        return {name: repr(getattr(self, name)) for name in ("clip", "sigma", "steps")}
 
     def calibrated(self, epsilon: float, delta: float) -> ModelClipping:
         """The same plan with the least noise that is (epsilon, delta)."""
-        return replace(self, sigma=gaussian_sigma(epsilon, self._of_one(delta), sensitivity=2 * self.clip))
-
-    def _of_one(self, delta: float) -> float:
-        """The delta that one step may have, rounded down."""
-        return probability("delta", delta) ** (1 / self.steps) * (1 - 1e-12)
+        of_one = probability("delta", delta) ** (1 / self.steps) * (1 - 1e-12)
+        return replace(self, sigma=gaussian_sigma(epsilon, of_one, sensitivity=2 * self.clip))
 
     def start(self, weights: F) -> F:
         """First weights: as they are, since the first step clips."""

@@ -26,18 +26,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 
 from expunge.accounting.given import count, positive
-from expunge.accounting.renyi import renyi_epsilon
+from expunge.accounting.strongly_convex import Bound, Walk
 from expunge.core.errors import ConfigError, StoreError
 from expunge.core.record import record
 from expunge.targets.noisy.descending import SLACK, into_ball
 from expunge.targets.noisy.losses import Constants, Loss
-from expunge.targets.noisy.noise import F, double, noised
-from expunge.targets.noisy.shifted import ORDERS, rho_epsilon, shifted_rho
+from expunge.targets.noisy.noise import F, Normal, double, noised
 
 
 @record
@@ -52,6 +50,7 @@ class Langevin:
         steps: of the training, and after each request.
         removed: rows that each request deletes; one fewer than ``steps``.
         bound: which Renyi divergence is stated.
+        heads: models under one plan, each trained on every row with noise of its own.
 
     >>> c = Constants(strong=0.5, smooth=0.75, row_bound=1.0, penalty=0.5, radius=2.0)
     >>> plan = Langevin(constants=c, rows=100, lr=0.8, temperature=0.05, steps=(30, 5), removed=(2,))
@@ -65,60 +64,47 @@ class Langevin:
     temperature: float
     steps: tuple[int, ...]
     removed: tuple[int, ...]
-    bound: Literal["paper", "derived"] = "paper"
+    bound: Bound = "paper"
+    heads: int = 1
 
     def __post_init__(self) -> None:
-        count("rows", self.rows, least=2)
-        positive("the learning rate", self.lr)
-        positive("the temperature", self.temperature)
-        for name, values in (("steps", self.steps), ("removed", self.removed)):
-            for value in values:
-                count(name, value)
-        if len(self.steps) != len(self.removed) + 1:
-            raise ConfigError("steps are those of the training and those after each request")
-        if sum(self.removed) >= self.rows:
-            raise ConfigError("no row would be left")
-        if not self.constants.penalty > 0:
-            raise ConfigError("the loss has no L2 penalty", why="steps then need not bring two models together")
-        if self.lr > 2 / (self.constants.penalty + self.constants.smooth):
-            raise ConfigError(
-                f"a learning rate of {self.lr} is too large",
-                why="steps then contract less than the certificate counts on",
-                next=f"Give at most {2 / (self.constants.penalty + self.constants.smooth):.6g}",
-            )
+        count("heads", self.heads, least=1)
+        self.known  # noqa: B018
+
+    @property
+    def known(self) -> Walk:
+        """The numbers that its certificate rests on."""
+        c, tau = self.constants, self.temperature
+        taken = (self.steps, self.removed)
+        return Walk(c.penalty, c.smooth, c.row_bound, c.radius, self.rows, self.lr, tau, *taken, self.bound)
 
     @property
     def sigma(self) -> float:
         """Standard deviation of each step's noise."""
-        return math.sqrt(2 * self.lr) * self.temperature
+        return self.known.sigma
 
     @property
     def rho(self) -> float:
-        """D_alpha <= alpha rho, as derived."""
-        gaps: list[float] = []
-        ahead = sum(self.removed)
-        for steps, removed in zip(self.steps, (*self.removed, 0), strict=True):
-            gaps += [self.lr * ahead * self.constants.row_bound / self.rows] * steps
-            ahead -= removed
-        if not any(gaps):
-            return 0.0
-        return shifted_rho(0.0, gaps, [1 - self.lr * self.constants.penalty] * len(gaps), self.sigma)
+        """D_alpha <= alpha rho of all heads together, as derived."""
+        return self.heads * self.known.rho
+
+    @property
+    def retained_rho(self) -> float:
+        """The same for one row that stays, between all that was published and what would have been without it.
+
+        Given one publication the next run starts at the same place in both worlds, and the row pulls at every step of
+        it; so the rho of the runs add up, whoever chose the requests between them by what was published.
+        """
+        runs = (replace(self, steps=(steps, 0), removed=(1,), bound="derived") for steps in self.steps)
+        return sum(run.rho for run in runs)
 
     def renyi(self, order: float) -> float:
-        """Renyi divergence of an order alpha > 1 between unlearned and retrained, either way, in nats."""
-        if self.bound == "derived":
-            return order * self.rho
-        known, taken = self.constants, sum(self.removed)
-        apart = 4 * order * (taken * known.row_bound / self.rows) ** 2 / (known.penalty * self.temperature**2)
-        return apart * math.exp(-known.penalty * self.lr * self.steps[-1] / order)
+        """Renyi divergence of an order alpha > 1 between unlearned and retrained, either way, all heads, in nats."""
+        return self.heads * self.known.renyi(order)
 
     def epsilon(self, delta: float) -> float:
         """The same as (epsilon, delta); nothing deleted costs nothing."""
-        if sum(self.removed) == 0:
-            return 0.0
-        if self.bound == "derived":
-            return rho_epsilon(self.rho, delta)
-        return renyi_epsilon({order: self.renyi(order) for order in ORDERS}, delta=delta)
+        return self.known.epsilon(delta, heads=self.heads)
 
     def calibrated(self, epsilon: float, delta: float) -> Langevin:
         """The same plan at the lowest temperature that is (epsilon, delta), rounded up."""
@@ -135,7 +121,7 @@ class Langevin:
         return replace(self, temperature=high)
 
 
-def run(plan: Langevin, loss: Loss, start: F, X: F, y: F, steps: int, rng: np.random.Generator) -> F:
+def run(plan: Langevin, loss: Loss, start: F, X: F, y: F, steps: int, rng: Normal) -> F:
     """Weights (..., d) after noisy projected steps on the rows at hand: training, or the steps after a request.
 
     Args:

@@ -11,11 +11,10 @@ from typing import Literal, Protocol
 import numpy as np
 
 from expunge.accounting.given import positive
+from expunge.accounting.strongly_convex import ROUNDING
 from expunge.core.errors import ConfigError, StoreError
 from expunge.core.record import record
 from expunge.targets.noisy.noise import F, double
-
-ROUNDING = 1e-12
 
 
 @record

@@ -7,7 +7,9 @@ and doubles lie on a grid whose lowest bits an adversary may read; neither is ac
 from __future__ import annotations
 
 import math
+import os
 import secrets
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +18,45 @@ from expunge.core.errors import ConfigError
 from expunge.core.seeds import derive
 
 F = NDArray[np.float64]
+Randomness = Literal["secret", "seed", "secure"]
+"""From a key of the operating system that is thrown away; from the seed of a run; from a cryptographic generator."""
+
+
+class Normal(Protocol):
+    """What draws noise: a generator of numpy, or ``System``."""
+
+    def standard_normal(self, size: tuple[int, ...], /) -> F:
+        """Independent standard normal numbers."""
+        ...
+
+
+class System:
+    """Noise from the operating system's cryptographic generator, by Box and Muller.
+
+    53 bits make the radius, so that no number is beyond 8.6 in size: a normal one is with probability 1e-17.
+
+    >>> drawn = System().standard_normal((3, 2))
+    >>> drawn.shape, bool((abs(drawn) < 8.6).all())
+    ((3, 2), True)
+    """
+
+    def standard_normal(self, size: tuple[int, ...], /) -> F:
+        """Independent standard normal numbers."""
+        n = math.prod(size)
+        bits = np.frombuffer(os.urandom(16 * n), dtype=np.uint64).reshape(2, n) >> np.uint64(11)
+        share, turn = (bits[0] + 1.0) * 2.0**-53, bits[1] * 2.0**-53
+        return (np.sqrt(-2 * np.log(share)) * np.cos(2 * np.pi * turn)).reshape(size)
+
+
+def drawn_from(randomness: Randomness, seed: int, *names: str | int) -> Normal:
+    """Where the noise of a training comes from.
+
+    Args:
+        randomness: which.
+        seed: of the run; read for ``seed`` only.
+        names: what the noise is for.
+    """
+    return System() if randomness == "secure" else source(seed if randomness == "seed" else None, *names)
 
 
 def source(seed: int | None, *names: str | int, secure: bool = False) -> np.random.Generator:
@@ -65,7 +106,7 @@ def double(values: object, what: str) -> F:
     return array
 
 
-def noised(values: F, sigma: float, rng: np.random.Generator) -> F:
+def noised(values: F, sigma: float, rng: Normal) -> F:
     """Values (...,) plus independent N(0, sigma^2) on each.
 
     Raises:

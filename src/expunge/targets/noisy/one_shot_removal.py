@@ -16,24 +16,25 @@ so that ``bound="derived"`` is M (m L + n t)^2 / (2 lam^3 (n - m)^2) plus what t
 / 2, which is asked for, it is never smaller.
 
 The noise is settled at the first training, for up to ``most`` rows, and stays: its size would else tell what was
-deleted. One request, once: the result keeps no statistics, and another request goes to the same kept state with all
-rows so far.
+deleted. A further request goes to the same w with the sums of all rows so far, so that the order of requests and how
+rows are spread over them changes nothing but rounding.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
 from expunge.accounting.gaussian import gaussian_epsilon, gaussian_sigma
 from expunge.accounting.given import count, positive, probability
+from expunge.accounting.strongly_convex import Bound, Removal
 from expunge.core.errors import ConfigError, RequestError, TargetError
 from expunge.core.record import record
 from expunge.targets.noisy.descending import gradient
 from expunge.targets.noisy.losses import Constants, Loss
-from expunge.targets.noisy.noise import F, noised
+from expunge.targets.noisy.noise import F, Normal, noised
 
 NEWTON_STEPS = 100
 
@@ -50,6 +51,7 @@ class OneShotRemoval:
         delta: of the guarantee.
         tolerance: norm of the mean gradient at which training ends.
         bound: of the distance between removal and retraining.
+        heads: models under one plan, each trained on every row with noise of its own.
 
     >>> c = Constants(strong=0.5, smooth=0.75, row_bound=1.0, penalty=0.5, radius=2.0, hessian_lipschitz=0.1)
     >>> plan = OneShotRemoval(constants=c, rows=100, most=5, sigma=0.1, delta=0.01, tolerance=1e-12)
@@ -63,27 +65,25 @@ class OneShotRemoval:
     sigma: float
     delta: float
     tolerance: float = 1e-10
-    bound: Literal["paper", "derived"] = "paper"
+    bound: Bound = "paper"
+    heads: int = 1
 
     def __post_init__(self) -> None:
-        count("rows", self.rows, least=2)
         count("most", self.most, least=1)
+        count("heads", self.heads, least=1)
         positive("sigma", self.sigma)
-        positive("tolerance", self.tolerance)
         probability("delta", self.delta)
-        if 2 * self.most > self.rows:
-            raise ConfigError(f"{self.most} of {self.rows} rows", why="the bound holds for half of them at most")
-        if self.constants.hessian_lipschitz == float("inf"):
-            raise ConfigError("nothing is known of how fast the Hessian changes", next="State its Lipschitz constant")
+        self.sensitivity(self.most)
+
+    @property
+    def known(self) -> Removal:
+        """The numbers that its certificate rests on."""
+        c = self.constants
+        return Removal(c.strong, c.lipschitz, c.hessian_lipschitz, self.rows, self.tolerance, self.bound)
 
     def sensitivity(self, removed: int) -> float:
-        """How far removal of so many rows and retraining without them are apart at most; 0 for none."""
-        if removed == 0:
-            return 0.0
-        known, n, left, t = self.constants, self.rows, self.rows - removed, self.tolerance
-        pulled = known.hessian_lipschitz * (removed * known.lipschitz + n * t) ** 2 / known.strong**3
-        taylor = 2 * pulled / n**2 if self.bound == "paper" else pulled / (2 * left**2)
-        return taylor + n * t / (known.strong * left) + t / known.strong
+        """How far removal of so many rows and retraining without them are apart at most, all heads; 0 for none."""
+        return self.known.shift(removed) * math.sqrt(self.heads)
 
     def epsilon(self, removed: int) -> float:
         """Of a request for so many rows, at ``delta``."""
@@ -97,17 +97,21 @@ class OneShotRemoval:
 
 @dataclass(frozen=True)
 class Kept:
-    """What is kept of a training; not published.
+    """What is kept of a training; not published. Of rows that went only sums stay, and w, which they had shaped.
 
     Attributes:
-        weights: (d,) at which training ended.
-        curvature: (d, d). Sum over rows of the Hessians of phi there.
+        weights: (d,) w, at which training ended.
+        curvature: (d, d). Sum over the rows that are left of the Hessians of phi there.
+        pull: (d,). Sum over the rows that went of the gradients of phi + penalty there.
         rows: that it was trained on.
+        gone: rows that went since.
     """
 
     weights: F
     curvature: F
+    pull: F
     rows: int
+    gone: int = 0
 
 
 def fit(plan: OneShotRemoval, loss: Loss, X: F, y: F) -> Kept:
@@ -143,38 +147,73 @@ def fit(plan: OneShotRemoval, loss: Loss, X: F, y: F) -> Kept:
             why=f"the certificate asks for {plan.tolerance:.2g} within the radius {loss.constants.radius:.4g}",
             next="Allow a larger tolerance or radius; both go into the noise",
         )
-    return Kept(weights, loss.hessian_sum(weights, X, y), len(X))
+    return Kept(weights, loss.hessian_sum(weights, X, y), np.zeros_like(weights), len(X))
 
 
-def remove(plan: OneShotRemoval, loss: Loss, kept: Kept, X: F, y: F) -> F:
-    """The weights (d,) after removal, before the noise.
+def require_budget(plan: OneShotRemoval, kept: Kept, taken: int) -> None:
+    """Raise unless the plan covers so many more rows.
+
+    Raises:
+        RequestError: it does not.
+    """
+    gone = plan.rows - kept.rows + kept.gone + taken
+    if gone > plan.most:
+        raise RequestError(
+            "the budget is spent",
+            why=f"{gone} rows in all, and the noise covers {plan.most}",
+            next="Retrain without them",
+        )
+
+
+def without(plan: OneShotRemoval, loss: Loss, kept: Kept, X: F, y: F) -> Kept:
+    """The state without further rows.
 
     Args:
         plan: that the training followed.
         loss: of the rows.
-        kept: state of the training on all rows.
-        X: (m, d) the rows to delete; none gives the weights as they are.
+        kept: state before.
+        X: (m, d) the rows to delete.
         y: (m,) their labels.
 
     Raises:
-        RequestError: more rows than the plan covers.
+        RequestError: more rows in all than the plan covers.
         ConfigError: the plan was made for another loss.
     """
     _same(plan, loss)
-    if len(X) > plan.most - (plan.rows - kept.rows):
-        raise RequestError(
-            f"{len(X)} rows to delete", why=f"the noise covers {plan.most} in all", next="Retrain without them"
-        )
-    if len(X) == 0:
-        return kept.weights
+    require_budget(plan, kept, len(X))
     X, y = loss.rows(X, y)
-    left, penalty = kept.rows - len(X), loss.constants.penalty
-    curvature = (kept.curvature - loss.hessian_sum(kept.weights, X, y)) / left + penalty * np.eye(len(kept.weights))
-    pull = loss.row_sum(kept.weights, X, y) + len(X) * penalty * kept.weights
-    return kept.weights + np.linalg.solve(curvature, pull) / left
+    pull = loss.row_sum(kept.weights, X, y) + len(X) * loss.constants.penalty * kept.weights
+    curvature = kept.curvature - loss.hessian_sum(kept.weights, X, y)
+    return Kept(kept.weights, curvature, kept.pull + pull, kept.rows, kept.gone + len(X))
 
 
-def publish(plan: OneShotRemoval, weights: F, rng: np.random.Generator) -> F:
+def stepped(plan: OneShotRemoval, kept: Kept) -> F:
+    """The weights (d,) after the Newton step for all rows that went, before the noise; where none did, w."""
+    if kept.gone == 0:
+        return kept.weights
+    left = kept.rows - kept.gone
+    curvature = kept.curvature / left + plan.constants.penalty * np.eye(len(kept.weights))
+    return kept.weights + np.linalg.solve(curvature, kept.pull) / left
+
+
+def remove(plan: OneShotRemoval, loss: Loss, kept: Kept, X: F, y: F) -> F:
+    """The weights (d,) after removal of further rows, before the noise; none gives the weights as they are.
+
+    Args:
+        plan: that the training followed.
+        loss: of the rows.
+        kept: state before.
+        X: (m, d) the rows to delete.
+        y: (m,) their labels.
+
+    Raises:
+        RequestError: more rows in all than the plan covers.
+        ConfigError: the plan was made for another loss.
+    """
+    return stepped(plan, without(plan, loss, kept, X, y))
+
+
+def publish(plan: OneShotRemoval, weights: F, rng: Normal) -> F:
     """The weights (..., d) to give out, after removal or after training alike."""
     return noised(weights, plan.sigma, rng)
 

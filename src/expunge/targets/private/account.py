@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from expunge.accounting.given import count, positive, probability
+from expunge.accounting.lasting import most_records
 from expunge.accounting.subsampled import Accounted, sampled_epsilon
 from expunge.core.canonical import digest, read_json
 from expunge.core.errors import ClaimError, ConfigError, TargetError
@@ -65,7 +66,7 @@ class Mechanism:
         Raises:
             ConfigError: delta is no probability.
             EvidenceError: two accountants disagree.
-            MissingExtra: without the extra ``privacy``.
+            MissingExtra: without the extra ``dp``.
         """
         return sampled_epsilon(delta, sigma=self.sigma, q=self.rate, steps=self.steps, records=units)
 
@@ -156,7 +157,7 @@ class Account:
 
         Raises:
             EvidenceError: two accountants disagree.
-            MissingExtra: without the extra ``privacy``.
+            MissingExtra: without the extra ``dp``.
         """
         return self.mechanism.epsilon(self.delta, units=self.spent)
 
@@ -164,19 +165,9 @@ class Account:
         """How many more units fit below the limit; None without one. It asks the accountant a few times."""
         if self.limit is None:
             return None
-        most = self.spent + len(set(self.members.values()))
-
-        def fits(units: int) -> bool:
-            return self.mechanism.epsilon(self.delta, units=units).epsilon <= (self.limit or 0.0)
-
-        low, step = self.spent, 1
-        while low + step <= most and fits(low + step):
-            low, step = low + step, 2 * step
-        high = min(low + step - 1, most)
-        while low < high:
-            middle = (low + high + 1) // 2
-            low, high = (middle, high) if fits(middle) else (low, middle - 1)
-        return low - self.spent
+        run, most = self.mechanism, self.spent + len(set(self.members.values()))
+        found = most_records(self.limit, self.delta, sigma=run.sigma, q=run.rate, steps=run.steps, most=most)
+        return max(0, found - self.spent)
 
     def write(self, folder: Path) -> None:
         """Write it as a file of a folder."""

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from expunge.accounting.shifted import largest_rho, rho_epsilon, shifted_rho
 from expunge.core.errors import ConfigError
 from expunge.targets.noisy.fine_tuning import GradientClipping
-from expunge.targets.noisy.shifted import largest_rho, rho_epsilon, shifted_rho
 
 gap = st.one_of(st.just(0.0), st.floats(0.01, 3))
 step = st.tuples(gap, st.floats(0.05, 1), st.floats(0, 1))

@@ -18,11 +18,12 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
-from expunge.accounting.given import at_least_zero, positive
+from expunge.accounting.given import at_least_zero, count, positive
 from expunge.accounting.renyi import renyi_epsilon
 from expunge.core.errors import ConfigError
 
 NEGLIGIBLE = 1e-100
+MOST_STEPS = 10**7
 ORDERS = tuple(1 + 10 ** (k / 40) for k in range(-120, 241))
 
 
@@ -65,6 +66,44 @@ def shifted_rho(apart: float, gaps: Sequence[float], contractions: Sequence[floa
         tau += v * v if v > NEGLIGIBLE else 0.0
         points.append((tau, height))
     return _energy(points) / (2 * sigma**2)
+
+
+def clipped_rho(
+    *, start_clip: float, gradient_clip: float, lr: float, decay: float, sigma: float, steps: int, blocks: int = 1
+) -> float:
+    """rho of noisy steps whose gradients are clipped, whatever the gradients are. Source: arXiv 2506.06985.
+
+    x0 = clip(w, C0), then T times x <- (1 - eta lam) x - eta clip(g(x), C1) + N(0, s^2 I): ``shifted_rho`` of two
+    starts 2 C0 apart, steps that add 2 eta C1, contractions 1 - eta lam. Blocks, one after another, cost that each.
+
+    Args:
+        start_clip: unit of the weights. C0, of a block.
+        gradient_clip: unit of a gradient. C1, of a block.
+        lr: eta.
+        decay: lam; eta lam below 1.
+        sigma: unit of the weights. s.
+        steps: T, of a block.
+        blocks: how many.
+
+    Returns:
+        () nats.
+
+    Raises:
+        ConfigError: a number is out of range.
+
+    >>> clipped_rho(start_clip=1.5, gradient_clip=0.5, lr=0.5, decay=0.0, sigma=2.0, steps=4)  # (3 + 4 / 2)^2 / 32
+    0.78125
+    >>> clipped_rho(start_clip=3.0, gradient_clip=0.0, lr=0.5, decay=1.0, sigma=2.0, steps=2, blocks=3)  # 3 1.5^2 / 10
+    0.675
+    """
+    if count("steps", steps, least=1) > MOST_STEPS:
+        raise ConfigError(f"{steps} steps are more than are counted", next=f"Take {MOST_STEPS} at most")
+    gap = 2 * positive("the learning rate", lr) * at_least_zero("the clip of gradients", gradient_clip)
+    kept = 1 - lr * at_least_zero("the decay", decay)
+    if kept <= 0:
+        raise ConfigError("the decay takes all of the weights in one step", next="Lower it, or the learning rate")
+    apart = 2 * positive("the clip of the start", start_clip)
+    return count("blocks", blocks, least=1) * shifted_rho(apart, [gap] * steps, [kept] * steps, sigma)
 
 
 def _energy(points: list[tuple[float, float]]) -> float:

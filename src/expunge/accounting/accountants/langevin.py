@@ -1,0 +1,38 @@
+"""Renyi divergence of noisy projected gradient steps after each request. Source: Chien et al., arXiv 2401.10371."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from expunge.accounting.strongly_convex import Walk
+
+FLOATS = ("penalty", "smooth", "row_bound", "radius", "lr", "temperature")
+
+
+def langevin(delta: float, numbers: Mapping[str, str]) -> float:
+    """Epsilon of the last publication, for all requests so far.
+
+    Args:
+        delta: () probability.
+        numbers: those of ``Walk``, its ``steps`` and ``removed`` with spaces between; ``bound``; ``heads``, models that
+            each saw all rows.
+
+    Returns:
+        () nats.
+
+    Raises:
+        ConfigError: a number is out of range.
+
+    >>> known = {"penalty": "0.5", "smooth": "0.75", "row_bound": "2", "rows": "20", "lr": "0.5", "temperature": "0.2"}
+    >>> known |= {"radius": "4", "steps": "1 0", "removed": "3", "bound": "derived", "heads": "2"}
+    >>> 3.6 < langevin(0.001, known) < 4.51  # rho is 2 * 0.28125; at most rho + 2 sqrt(rho ln(1/delta)) = 4.505
+    True
+    """
+    walk = Walk(
+        **{name: float(numbers[name]) for name in FLOATS},
+        rows=int(numbers["rows"]),
+        steps=tuple(map(int, numbers["steps"].split())),
+        removed=tuple(map(int, numbers["removed"].split())),
+        bound=numbers["bound"],  # pyright: ignore[reportArgumentType]  # the record checks it
+    )
+    return walk.epsilon(delta, heads=int(numbers["heads"]))

@@ -1,0 +1,107 @@
+"""What the recipes of noisy training share: rows within their norm, classes, and what is settled at first."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from expunge.accounting.given import positive
+from expunge.core.canonical import digest
+from expunge.core.counting import tell
+from expunge.core.errors import ConfigError
+from expunge.core.protocols import Store
+from expunge.data.table import Table
+from expunge.targets.noisy.losses import Logistic
+from expunge.targets.noisy.noise import F, Normal, Randomness, drawn_from
+from expunge.targets.noisy.target import Label, NoisyModel, Plan, Promise, Setup, class_places, signs_of
+
+
+class NoisyRecipe(Protocol):
+    """What each of them states, and does."""
+
+    @property
+    def loss(self) -> Logistic: ...
+    @property
+    def scale(self) -> float: ...
+    @property
+    def classes(self) -> tuple[Label, ...]: ...
+    @property
+    def rows(self) -> int: ...
+    @property
+    def randomness(self) -> Randomness: ...
+    @property
+    def salt(self) -> str: ...
+    def settled(self) -> tuple[Plan, Promise]: ...
+    def fit(self, plan: Any, X: F, y: F, rng: Normal) -> tuple[F, dict[str, F], int]: ...
+
+
+def digest_of(recipe: Any, name: str) -> str:
+    """Digest of all but the salt."""
+    settings = {field: getattr(recipe, field) for field in recipe.__dataclass_fields__ if field != "salt"}
+    return digest({"recipe": name, **settings})
+
+
+def pin(recipe: Any, store: Store) -> Any:
+    """The recipe with the number of rows and the classes of a first training, unless it states them.
+
+    Raises:
+        ConfigError: no table, or none with one label a row, or a scale that is none.
+    """
+    positive("the scale", recipe.scale)
+    if not isinstance(store, Table):
+        raise ConfigError("this recipe trains on a table", next="Give a csv, parquet or npz file and its label")
+    if store.y is None or store.y.ndim != 1:
+        raise ConfigError("the rows need one label each", next="Name its column: --label, or label= of open_table")
+    classes = recipe.classes or tuple(np.unique(store.y).tolist())
+    if len(classes) < 2:
+        raise ConfigError("the rows are all of one class", next="Name all classes that there may be")
+    return replace(recipe, rows=recipe.rows or len(store), classes=classes)
+
+
+def check_rows(recipe: Any, store: Store) -> None:
+    """Raise what would be found wrong in the training.
+
+    Raises:
+        ConfigError: settings that do not fit one another, or no table with labels.
+        StoreError: a label that is no class, or a row beyond the norm that is to be refused.
+    """
+    pinned, table = pin(recipe, store), store
+    _, promise = pinned.settled()
+    if not 0 <= pinned.rows - len(store.ids()) <= promise.most:
+        least = pinned.rows - promise.most
+        raise ConfigError(
+            f"the plan holds for {least} to {pinned.rows} rows, not {len(store.ids())}", next="Leave rows out"
+        )
+    if isinstance(table, Table) and table.y is not None:
+        places = class_places(pinned.classes, table.y.tolist())
+        pinned.loss.rows(np.asarray(table.X, np.float64) / pinned.scale, signs_of(places, pinned.classes)[0])
+
+
+def noisy_model(recipe: Any, store: Store, *, seed: int, name: str) -> NoisyModel:
+    """Train every head on all rows, in the order of their ids, so that the order of a file changes nothing.
+
+    Args:
+        recipe: as stated, or pinned.
+        store: a table.
+        seed: of the noise, where the recipe says so.
+        name: of the recipe.
+
+    Raises:
+        ExpungeError: what ``check_rows`` and the training raise.
+    """
+    since, own = time.perf_counter(), pin(recipe, store)
+    made: NoisyRecipe = own
+    ids = tuple(sorted(store.ids()))
+    table: Any = store.rows(ids) if isinstance(store, Table) else store
+    places = class_places(made.classes, table.y.tolist())
+    plan, promise = made.settled()
+    setup = Setup(plan, made.loss, made.classes, made.scale, promise, made.randomness)
+    X, rng = np.asarray(table.X, np.float64) / made.scale, drawn_from(made.randomness, seed, name, "training")
+    found = [made.fit(plan, X, y, rng) for y in signs_of(places, made.classes)]
+    weights = np.stack([weights for weights, _, _ in found])
+    secret = {key: np.stack([kept[key] for _, kept, _ in found]) for key in found[0][1]}
+    tell(seconds=time.perf_counter() - since, steps=sum(steps for _, _, steps in found), tokens=0)
+    return NoisyModel(setup, ids, np.array(table.X), places, weights, secret, salt=made.salt)

@@ -1,0 +1,149 @@
+"""What the methods on models under a noisy plan share: what they refuse, and the outcome with its proof."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from expunge.accounting.recount import recount
+from expunge.core.errors import ClaimError
+from expunge.core.evidence import Proof
+from expunge.core.guarantee import Certified
+from expunge.core.outcome import Cost, Outcome
+from expunge.core.provenance import Convex
+from expunge.core.provenance_check import require_kind, require_provenance
+from expunge.core.selection import Selection
+from expunge.targets.noisy.noise import Normal, drawn_from
+from expunge.targets.noisy.target import NoisyModel, Setup
+
+ADVERSARY: Literal["oblivious"] = "oblivious"
+DRAWN = {
+    "secret": "The noise came from Philox, a generator that is fast, not cryptographic, under a key that nobody kept.",
+    "secure": "The noise came from the operating system's cryptographic generator; its tails end at 8.6 standard "
+    "deviations, which adds about 1e-16 to delta for each number.",
+}
+
+
+def asked_of(method: str, target: Any, selection: Selection) -> tuple[NoisyModel, NDArray[np.intp]]:
+    """The target, and the places of the rows that are to be forgotten; rows that it does not hold cost nothing.
+
+    Raises:
+        ClaimError: no noisy model, one of another mechanism, or noise that follows from a seed.
+        StoreError: another row stands under the id of one, or none would be left.
+    """
+    require_kind(method, ("classifier",), target)
+    require_provenance(method, Convex, target)
+    if not isinstance(target, NoisyModel) or target.setup.mechanism != method:
+        raise ClaimError(
+            f"{method} answers for models that the recipe {method} trained",
+            why=f"this one is of {target.provenance.hessian}",
+            next="Choose the method of the recipe by which it was trained",
+        )
+    if target.setup.randomness == "seed":
+        raise ClaimError(
+            "nothing can be claimed of a training whose noise follows from its seed",
+            why="whoever knows or guesses the seed subtracts the noise",
+            next="Train it with randomness secret or secure",
+        )
+    target.require_same(selection.forget)
+    return target, target.places(selection.forget.ids)
+
+
+def noise_of(target: NoisyModel) -> Normal:
+    """Noise for a request; never keyed by a seed."""
+    return drawn_from(target.setup.randomness, 0, "unlearning")
+
+
+def numbers_of(target: NoisyModel, *left_out: str) -> dict[str, str]:
+    """What every accountant reads: the numbers of the plan, how many heads, and the rows that went.
+
+    Args:
+        target: after the request.
+        left_out: numbers that the accountant does not read, or not as they are.
+    """
+    plan = target.setup.plan
+    known: dict[str, Any] = {name: getattr(plan.known, name) for name in plan.known.__dataclass_fields__}
+    known |= {"heads": plan.heads, "units": target.units}
+    told = {name: value if isinstance(value, str) else repr(value) for name, value in known.items()}
+    return {name: text for name, text in told.items() if name not in left_out}
+
+
+def assumed_of(setup: Setup) -> tuple[str, ...]:
+    """What every such proof rests on."""
+    told = {"refuse": "were refused", "clip": "were brought back to it"}[setup.loss.beyond]
+    return (
+        "The records were named by somebody who had not seen a published model, or did not choose by one.",
+        "What is given out is the published weights; rows and kept state stay with whoever trained.",
+        "Each published model is compared by itself with a retrained one; whoever holds several has more.",
+        DRAWN[setup.randomness],
+        "Noise is added in float64, whose grid is not accounted for.",
+        f"Rows have norm {setup.scale:g} at most, longer ones {told}; this, classes, columns, settings and the number "
+        "of rows of the first training are public, and would be the same without the records.",
+        "Another record with the same content, under another id, stays.",
+    )
+
+
+def answered(
+    method: Any,
+    target: NoisyModel,
+    after: NoisyModel,
+    selection: Selection,
+    *,
+    seed: int,
+    since: float,
+    steps: int,
+    numbers: Mapping[str, str],
+    assumptions: tuple[str, ...],
+    retained: str,
+    left: dict[str, str],
+    notes: dict[str, Any],
+) -> Outcome[Any]:
+    """The outcome, with the epsilon that the accountant of the method's name makes of the numbers.
+
+    Args:
+        method: that answers.
+        target: before.
+        after: the result.
+        selection: what was asked.
+        seed: of the run.
+        since: start, by ``time.perf_counter``.
+        steps: that were taken.
+        numbers: for the accountant.
+        assumptions: of the mechanism.
+        retained: on records that stay.
+        left: files that tell of what was forgotten.
+        notes: on the request.
+    """
+    draft = Proof(
+        after.setup.mechanism,
+        (*assumptions, *assumed_of(after.setup)),
+        tuple(sorted(numbers.items())),
+        delta=after.setup.promise.delta,
+        adversary=ADVERSARY,
+        after=after.digest(),
+        units=after.units,
+        valid_until=after.setup.promise.most,
+        retained=retained,
+    )
+    proof = replace(draft, epsilon=recount(draft))
+    moved = 8 * int(np.count_nonzero(after.weights != target.weights))
+    cost = Cost(seconds=time.perf_counter() - since, steps=steps, bytes_changed=moved)
+    return Outcome(
+        target=after,
+        before=target.digest(),
+        method=f"{method.name}/{method.version}",
+        recipe=method.digest(),
+        claim=Certified(proof.epsilon, proof.delta, ADVERSARY),
+        selection=selection,
+        original=target,
+        seed=seed,
+        cost=cost,
+        proof=proof,
+        left=left,
+        notes=notes,
+    )

@@ -1,0 +1,130 @@
+"""Answer a deletion by a few steps of gradient descent and noise. Source: Neel et al., arXiv 2007.02923.
+
+Every request comes back to the same distance from the optimum of the rows that are left, and so would a training on
+them: the epsilon of each published model is the same however many requests there were, up to half of the rows.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from expunge.accounting.gaussian import gaussian_epsilon
+from expunge.core.canonical import digest
+from expunge.core.guarantee import Certified, Guarantee
+from expunge.core.outcome import Outcome
+from expunge.core.provenance import Convex
+from expunge.core.selection import Selection
+from expunge.methods.certified._noisy import ADVERSARY, answered, asked_of, noise_of, numbers_of
+from expunge.targets.noisy import descent_to_delete as mechanism
+from expunge.targets.noisy.noise import F
+from expunge.targets.noisy.target import SECRET, NoisyModel
+
+ASSUMED = (
+    "The loss of every row is as strongly convex, smooth and bounded as the numbers say, which is proven for logistic "
+    "loss with a penalty.",
+    "Training and every request took the steps that the plan asks for.",
+)
+HIDDEN = "The iterate without noise, from which the next request starts, stays secret; nothing is claimed of it."
+LEFT = "the iterate without noise, which came from one that the forgotten records had shaped; the next request needs it"
+RETAINED = "not protected: the noise covers what a deletion leaves, not what a record that stays tells"
+
+
+@dataclass(frozen=True)
+class DescentToDelete:
+    """Take the plan's steps on the rows that are left, and publish with fresh noise.
+
+    Args:
+        name: public name.
+        version: raised when the method changes.
+    """
+
+    name: str = "descent_to_delete"
+    version: str = "1"
+
+    needs = Convex
+
+    @property
+    def claim(self) -> Guarantee:
+        """The kind of claim, with the epsilon of deleting nothing; that of a request is in its outcome."""
+        return Certified(0.0, 0.0, ADVERSARY)
+
+    def digest(self) -> str:
+        """Digest of the method."""
+        return digest({"name": self.name, "version": self.version})
+
+    def unlearn(self, target: Any, selection: Selection, *, seed: int, workdir: Path | None = None) -> Outcome[Any]:
+        """Return the model after a request.
+
+        Args:
+            target: of the recipe of this name, which stays as it was.
+            selection: what is forgotten; nothing else of it is read.
+            seed: noted; the noise is never keyed.
+            workdir: not needed.
+
+        Raises:
+            ExpungeError: what ``check`` raises, or a loss that breaks its constants.
+        """
+        since = time.perf_counter()
+        self.check(target, selection, seed=seed)
+        model, places = asked_of(self.name, target, selection)
+        plan = _plan(model)
+        after, steps = _after(model, places) if len(places) else (model, 0)
+        numbers = {**numbers_of(after), "sigma": repr(plan.sigma), "secret": "yes" if plan.secret else "no"}
+        notes: dict[str, Any] = {"steps": f"{steps} of each of {plan.heads} heads"}
+        if plan.secret and after.requests > 1:
+            apart = plan.sensitivity * math.sqrt(after.requests)
+            epsilon = gaussian_epsilon(plan.delta, sigma=plan.sigma, sensitivity=apart)
+            notes["several"] = f"the {after.requests} models published since the first request: epsilon {epsilon:.6g}"
+        return answered(
+            self,
+            model,
+            after,
+            selection,
+            seed=seed,
+            since=since,
+            steps=steps * plan.heads,
+            numbers=numbers,
+            assumptions=(*ASSUMED, HIDDEN) if plan.secret else ASSUMED,
+            retained=RETAINED,
+            left={SECRET: LEFT} if plan.secret and after.units else {},
+            notes=notes,
+        )
+
+    def check(self, target: Any, selection: Selection, *, seed: int, whole: bool = True) -> None:
+        """Raise what ``unlearn`` would raise of a target or a request that does not fit.
+
+        Raises:
+            ClaimError: no model of this mechanism, or noise that follows from a seed.
+            StoreError: another row stands under the id of one.
+            RequestError: more rows than one request may take, or fewer than half of the first would be left.
+        """
+        model, places = asked_of(self.name, target, selection)
+        mechanism.require_budget(_plan(model), len(model.ids), len(places))
+
+
+def _plan(model: NoisyModel) -> mechanism.DescentToDelete:
+    plan: Any = model.setup.plan
+    return plan
+
+
+def _after(model: NoisyModel, places: Any) -> tuple[NoisyModel, int]:
+    """The model after a request, and the steps of each head."""
+    plan, left, rng = _plan(model), model.without(places), noise_of(model)
+    X, iterates, published = left.scaled(), list[F](), list[F]()
+    for at, y in zip(model.secret.get("iterate", model.weights), left.signs(), strict=True):
+        before = mechanism.Iterate(at, len(model.ids), model.requests)
+        state = mechanism.forget(plan, model.setup.loss, before, X, y, rng)
+        iterates.append(state.weights)
+        published.append(mechanism.publish(plan, state, rng))
+    secret = {"iterate": np.stack(iterates)} if plan.secret else {}
+    steps = plan.request_steps(model.requests + 1, X.shape[1])
+    return replace(left, weights=np.stack(published), secret=secret), steps
+
+
+descent_to_delete = DescentToDelete()

@@ -1,0 +1,1 @@
+"""A model of parts that is published through nothing but noisy votes."""
