@@ -66,13 +66,14 @@ def groups(task: Task, epsilons: Sequence[float], seeds: Sequence[int]) -> dict[
         accuracy.append(
             {"model": "DP-SGD", "epsilon": epsilon, "cells": told("accuracy", found.weights, whole, asked, task.test)}
         )
-    newton: list[F] = []
-    before: list[F] = []
+    newton, before, again = list[F](), list[F](), 0
     for seed in seeds:
         model = made.ConvexModel(**CONVEX, certify_on="residual", polish=1, norms="clip", seed=seed)
         model = model.fit(task.train.X, task.train.y, every)
         before.append(model.coef_)
-        newton.append(model.unlearn(names).coef_)
+        after = model.unlearn(names)
+        newton.append(after.coef_)
+        again += bool(after.requests_[-1].retrained)
     forgetting = [
         {"model": name, "cells": told("membership_auc", weights, retrained, asked, task.test)}
         for name, weights in (
@@ -83,4 +84,5 @@ def groups(task: Task, epsilons: Sequence[float], seeds: Sequence[int]) -> dict[
             ("retrained", retrained),
         )
     ]
-    return {"accuracy": accuracy, "forgetting": forgetting, "forgotten": len(gone), "settings": CONVEX}
+    facts = {"forgotten": len(gone), "again": again, "settings": CONVEX, "private": PRIVATE}
+    return {"accuracy": accuracy, "forgetting": forgetting, **facts}

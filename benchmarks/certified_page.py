@@ -189,7 +189,8 @@ def removals_section(each: Sequence[Found]) -> tuple[str, dict[str, Markup]]:
 FORGETTING = """### Forgetting by group
 
 A member is told by a smaller loss than that of never-seen rows of its own group; 0.5 is guessing. Each model
-stands for all of its seeds."""
+stands for all of its seeds. Newton removal has epsilon {epsilon:g}, sigma {sigma:g}, penalty {lam:g} and one further
+step, and was trained again at {again} of them."""
 
 
 def groups_section(each: Sequence[Found]) -> tuple[str, dict[str, Markup]]:
@@ -200,12 +201,13 @@ def groups_section(each: Sequence[Found]) -> tuple[str, dict[str, Markup]]:
     drawn = {"certified-groups.svg": groups_chart(told)}
     by = list(dict.fromkeys(cell["by"] for cell in told["accuracy"][0]["cells"]))
     parts = [
-        "DP-SGD for one row on Adult, and the same without privacy ([1905.12101](https://arxiv.org/abs/1905.12101)).\n",
+        "DP-SGD for one row on Adult, at a learning rate of "
+        f"{told['private']['lr']:g}, beside no privacy ([1905.12101](https://arxiv.org/abs/1905.12101)).\n",
         "\n".join(tables.groups_sentences(told)) + "\n",
         pictures(drawn, ["What each group loses under DP-SGD"]),
         *(fenced(tables.groups_table(told, name)) for name in by),
         "The largest gap is of any two groups, with a simultaneous interval; groups of fewer than 20 are left out.\n",
-        f"{FORGETTING}\n\n{tables.forgetting_sentence(told)}\n",
+        f"{FORGETTING.format(**told['settings'], again=told['again'])}\n\n{tables.forgetting_sentence(told)}\n",
         *(fenced(tables.forgetting_table(told, name)) for name in by),
     ]
     return "\n".join(parts), drawn

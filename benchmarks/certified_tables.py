@@ -179,9 +179,10 @@ def removals_sentence(found: Found) -> str:
     more = "" if single["residual"]["ended"] else ", where the run was ended"
     known, capacity = spent["settings"], spent["capacity"]
     return (
-        f"* {found['name']}, sigma {known['sigma']:g}, penalty {known['penalty']:g}, (epsilon, delta) = "
-        f"({known['epsilon']:g}, {known['delta']:g}): the worst case allows **{single['worst']['fits']:,}** "
-        f"single rows, the summed bound **{bound:,}**, the computed residual **{residual:,}**{more}: {times}. Up to "
+        f"* {found['name']}, sigma {known['sigma']:g}, penalty {known['penalty']:g}, which make accuracy "
+        f"{100 * spent['rows'][0]['accuracy']:.1f} %, at epsilon {known['epsilon']:g}: the worst case allows "
+        f"**{single['worst']['fits']:,}** single rows, the summed bound **{bound:,}**, the computed residual "
+        f"**{residual:,}**{more}: {times}. Up to "
         f"constants, formulas for {spent['parameters']:,} parameters give {capacity['private']:,} by differential "
         f"privacy and {capacity['newton']:,} by a Newton step."
     )
@@ -258,9 +259,9 @@ def forgetting_table(told: Found, by: str) -> str:
 
 
 def _given_away(row: Found) -> list[str]:
-    """Groups of which a model gives its rows away more than the retrained one."""
+    """Groups of which a model gives its rows away more than the retrained one, and by how much of the area."""
     return [
-        f"{name} ({cell['by']})"
+        f"{name} ({cell['by']}, {group['value']:.4f})"
         for cell in row["cells"]
         for name, group in cell["less"]["groups"].items()
         if group["value"] is not None and group["low"] > 0

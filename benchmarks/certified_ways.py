@@ -110,54 +110,63 @@ def _rehearsal(task: Task) -> Rows:
 
 
 @lru_cache(maxsize=32)
-def _fitted(task: Task, which: str, penalty: float, sigma: float, seed: int) -> ConvexModel:
-    loss, of = "logistic" if task.classes == 2 else "multinomial", task.train
-    of = of if which == "train" else _rehearsal(task)
+def _fitted(task: Task, which: str, loss: str, penalty: float, sigma: float, seed: int) -> ConvexModel:
+    of = task.train if which == "train" else _rehearsal(task)
     kept: dict[str, Any] = {"epsilon": WIDEST, "delta": DELTA, "certify_on": "residual", "norms": "clip", "seed": seed}
     return ConvexModel(loss=loss, lam=penalty, sigma=sigma, **kept).fit(of.X, of.y)
 
 
 @lru_cache(maxsize=64)
-def _removed(task: Task, penalty: float, sigma: float, seed: int, m: int) -> ConvexModel:
-    return _fitted(task, "train", penalty, sigma, seed).unlearn([str(at) for at in task.forgotten(m)])
+def _removed(task: Task, loss: str, penalty: float, sigma: float, seed: int, m: int) -> ConvexModel:
+    model = _fitted(task, "train", loss, penalty, sigma, seed)
+    return model.unlearn([str(at) for at in task.forgotten(m)])
 
 
 @lru_cache(maxsize=256)
-def _rehearsed(task: Task, penalty: float, sigma: float, m: int) -> tuple[Ledger, ...]:
+def _rehearsed(task: Task, loss: str, penalty: float, sigma: float, m: int) -> tuple[tuple[Ledger, ...], ...]:
     """What each of some requests left; none where one did not fit the widest budget, or float64 cannot train it."""
-    draw, found = np.random.default_rng(m), list[Ledger]()
+    draw, found = np.random.default_rng(m), list[tuple[Ledger, ...]]()
     try:
-        model = _fitted(task, "rehearsal", penalty, sigma, 77)
+        model = _fitted(task, "rehearsal", loss, penalty, sigma, 77)
     except TargetError:
         return ()
     for _ in range(REHEARSED):
         after = model.unlearn([str(at) for at in draw.choice(len(task.train), m, replace=False)])
         if after.requests_[-1].retrained:
             return ()
-        found.append(after.ledgers_[0])
+        found.append(after.ledgers_)
     return tuple(found)
 
 
-def fits(ledger: Ledger, sigma: float, epsilon: float, on: Counts, times: float = 1.0) -> bool:
+def fits(ledgers: Sequence[Ledger], sigma: float, epsilon: float, on: Counts, times: float = 1.0) -> bool:
     """Whether what a request left, so many times, is within the budget of an epsilon, and the training close enough.
 
+    Each of K heads has epsilon / K and delta / K.
+
     >>> used = Ledger(budget=8.0, requests=1, removed=1, bound=0.03, residual=0.001)  # the budget of 10 is 2.05
-    >>> fits(used, 10.0, 1.0, "bound"), fits(used, 10.0, 1.0, "bound", times=80.0)
+    >>> fits([used], 10.0, 1.0, "bound"), fits([used], 10.0, 1.0, "bound", times=80.0)
     (True, False)
     """
-    within = replace(ledger, budget=budget(sigma, epsilon, DELTA))
-    return within.spent(on) * times <= within.budget and within.trained <= within.tolerance
+    most = budget(sigma, epsilon / len(ledgers), DELTA / len(ledgers))
+    held = [replace(ledger, budget=most) for ledger in ledgers]
+    return all(one.spent(on) * times <= one.budget and one.trained <= one.tolerance for one in held)
 
 
-def newton(on: Counts) -> Way:
-    """Newton removal with the least of a few sizes of noise that a rehearsal finds enough; by what is counted."""
+def newton(on: Counts, several: str = "multinomial") -> Way:
+    """Newton removal with the least of a few sizes of noise that a rehearsal finds enough.
+
+    Args:
+        on: what is counted.
+        several: loss of more than two classes.
+    """
 
     def way(task: Task, setting: Setting, epsilons: Sequence[float], m: int, seeds: Sequence[int]) -> dict[float, Made]:
         penalty, made = setting["penalty"], dict[float, Made]()
+        loss = "logistic" if task.classes == 2 else several
 
         def enough(sigma: float, epsilon: float) -> bool:
-            left = _rehearsed(task, penalty, sigma, m)
-            return bool(left) and all(fits(ledger, sigma, epsilon, on, MARGIN) for ledger in left)
+            left = _rehearsed(task, loss, penalty, sigma, m)
+            return bool(left) and all(fits(ledgers, sigma, epsilon, on, MARGIN) for ledgers in left)
 
         for epsilon in epsilons:
             sigma = next((s for s in SIGMAS if enough(s, epsilon)), None)
@@ -166,10 +175,10 @@ def newton(on: Counts) -> Way:
                 continue
             given, again = list[F](), 0
             for seed in seeds:
-                model = _removed(task, penalty, sigma, seed, m)
-                if model.requests_[-1].retrained or not fits(model.ledgers_[0], sigma, epsilon, on):
+                model = _removed(task, loss, penalty, sigma, seed, m)
+                if model.requests_[-1].retrained or not fits(model.ledgers_, sigma, epsilon, on):
                     again += 1
-                    model = _again(task, penalty, sigma, seed, m, epsilon, on)
+                    model = _again(task, _fitted(task, "train", loss, penalty, sigma, seed), m, epsilon, on)
                 given.append(model.coef_)
             made[epsilon] = Made(np.array(given), sigma, again=again)
         return made
@@ -177,9 +186,8 @@ def newton(on: Counts) -> Way:
     return way
 
 
-def _again(task: Task, penalty: float, sigma: float, seed: int, m: int, epsilon: float, on: Counts) -> ConvexModel:
+def _again(task: Task, fitted: ConvexModel, m: int, epsilon: float, on: Counts) -> ConvexModel:
     """What the model itself does at that epsilon, where a request does not fit."""
-    fitted = _fitted(task, "train", penalty, sigma, seed)
     model = ConvexModel(**{**fitted.get_params(), "epsilon": epsilon, "certify_on": on})
     return model.fit(task.train.X, task.train.y).unlearn([str(at) for at in task.forgotten(m)])
 

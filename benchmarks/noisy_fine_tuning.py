@@ -72,8 +72,9 @@ NOTES = """Fictitious people of the demo, a smaller model, one seed.
 Utility: harmonic mean over probability and truth score of retained people and of facts. Retain, forget, unseen: mean
 probability a token of their answers. D: distance of the truth ratios of forgotten people to those of the retrained
 model. AUC: Min-K% between forgotten and never-seen people. |noise|: how far the noise moves the weights; delta is 1e-5.
-The original knows whom it should forget; base + repair never saw them. The noise is drawn anew each time, so that the
-noisy rows differ a little from run to run."""
+The original knows whom it should forget; base + repair never saw them. Rows from the base put it in the original's
+place: epsilon bounds how far apart the distributions of the two are. The noise is drawn anew each time, so that the
+noisy rows differ from run to run."""
 MEASURED = ("accounting", "core", "data", "engine", "methods", "metrics", "objectives", "ops", "targets")
 
 
@@ -143,7 +144,7 @@ def row(name: str, target: Any, world: World, reference: dict[Any, Any], **more:
 
 
 def methods(world: World, repair: int) -> Iterator[NoisyFineTuning]:
-    """Both modes at every epsilon and radius, and one without repair."""
+    """Both modes at every epsilon and radius, one in blocks, and one without repair."""
     told = {"centre": world.folder, "trainable": world.trainable, "batch_size": 32, "repair_lr": TUNED.lr}
     for radius in RADII:
         for mode in ("gradient", "model"):
@@ -151,8 +152,8 @@ def methods(world: World, repair: int) -> Iterator[NoisyFineTuning]:
                 made = replace(noisy_fine_tuning, mode=mode, epsilon=epsilon, radius=radius, gradient_clip=radius)
                 yield replace(made, repair_steps=repair, **told)
     bare = replace(noisy_fine_tuning, epsilon=EPSILONS[-1], radius=RADII[0], gradient_clip=RADII[0], **told)
+    yield replace(bare, blocks=4, radius=RADII[0] / 2, gradient_clip=RADII[0] / 2, repair_steps=repair)
     yield bare
-    yield replace(bare, blocks=4, radius=RADII[0] / 2, gradient_clip=RADII[0] / 2)
 
 
 def rows(*, seed: int, repair: int, short: bool) -> Iterator[dict[str, Any]]:
@@ -170,11 +171,14 @@ def rows(*, seed: int, repair: int, short: bool) -> Iterator[dict[str, Any]]:
                 oracle = start.oracle(Access.FINETUNE)
                 found = finetune(oracle, world.selection.retain, plain, seed=seed)
                 yield row(name, found, world, reference, trained=trained)
-            for method in methods(world, repair):
+            every = list(methods(world, repair))
+            asked = [("", world.original, method) for method in every]
+            asked += [(", from the base", world.base, method) for method in (every[0], every[-3])]
+            for end, start, method in asked:
                 since = time.process_time()
-                done = method.unlearn(world.original, world.selection, seed=seed)
+                done = method.unlearn(start, world.selection, seed=seed)
                 name = f"{method.mode}, radius {method.radius:g}" + (f", {method.blocks} blocks" * (method.blocks > 1))
-                name += "" if method.repair_steps else ", no repair"
+                name += end if method.repair_steps else ", no repair"
                 more: dict[str, Any] = {"cpu_seconds": time.process_time() - since, "trained": trained}
                 more |= {"epsilon": method.epsilon, "delta": method.delta, "noise": done.notes["noise_norm"]}
                 yield row(name, done.target, world, reference, **more)

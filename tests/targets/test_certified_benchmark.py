@@ -1,5 +1,6 @@
 """The benchmark of certified deletion, on few rows: its data, its counts, its page."""
 
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -30,9 +31,11 @@ def toy(seed=3, n=1000):
 def found(tmp_path_factory):
     out = tmp_path_factory.mktemp("certified")
     patch = pytest.MonkeyPatch()
-    few = {"Newton removal, residual": (made.newton("residual"), ({"penalty": 0.1}, SETTING), (1, 20))}
-    few["Newton removal, worst case"] = (made.newton("worst"), ({"penalty": 1e-9},), (1, 20))
-    few[certified_tables.PLAIN] = (tuning.fine_tuned("gradient", 3), certified_utility.CLIPPED[:1], (20,))
+    few: dict[str, Any] = {
+        "Newton removal, residual": (made.newton("residual"), ({"penalty": 0.1}, SETTING), (1, 20)),
+        "Newton removal, worst case": (made.newton("worst"), ({"penalty": 1e-9},), (1, 20)),
+        certified_tables.PLAIN: (tuning.fine_tuned("gradient", 3), certified_utility.CLIPPED[:1], (20,)),
+    }
     patch.setattr(certified_utility, "ways", lambda: few)
     patch.setattr(certified_utility, "SIZES", (1, 20))
     patch.setattr(certified_removals, "REQUESTS", {"adult": (30, 6)})
@@ -78,7 +81,7 @@ def test_splits_share_no_row_and_requests_do_not_depend_on_labels(shared):
 @pytest.mark.parametrize("on", ["worst", "bound", "residual"])
 def test_more_noise_or_more_epsilon_never_makes_a_request_too_large(on):
     used = Ledger(1.0, requests=1, removed=1, worst=0.4, bound=0.03, residual=0.002)
-    told = [[made.fits(used, sigma, epsilon, on) for sigma in (0.01, 0.1, 1.0, 10.0)] for epsilon in (0.1, 1.0, 8.0)]
+    told = [[made.fits([used], sigma, epsilon, on) for sigma in (0.01, 0.1, 1.0, 10.0)] for epsilon in (0.1, 1.0, 8.0)]
     assert told == np.maximum.accumulate(np.maximum.accumulate(told, axis=0), axis=1).tolist()
     assert not told[0][0] and told[-1][-1]
 
@@ -95,6 +98,7 @@ def test_fine_tuning_that_keeps_next_to_nothing_is_training_from_zero():
     """The noise of clips near 0 is near 0, and so is what is left of the old model."""
     setting = {"clip": 1e-9, "gradient": 1e-10, "steps": 2}
     tuned = tuning.fine_tuned("gradient", tuning.AFTERWARDS)(toy(), setting, (1.0,), 20, (0,))[1.0].weights
+    assert tuned is not None
     np.testing.assert_allclose(tuned, tuning.from_zero(toy(), 20), atol=1e-6)
 
 
@@ -166,4 +170,4 @@ def test_an_attack_that_sees_nothing_is_called_uninformative(found):
         return {**told, "forgetting": [{**told["forgetting"][0], "cells": cells}, *told["forgetting"][1:]]}
 
     assert "uninformative" in certified_tables.forgetting_sentence(shifted(-0.1))
-    assert "a (sex)" in certified_tables.forgetting_sentence(shifted(0.05))
+    assert "a (sex, 0.1000)" in certified_tables.forgetting_sentence(shifted(0.05))

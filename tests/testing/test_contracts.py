@@ -27,8 +27,10 @@ from expunge.core.training import Training
 from expunge.data.memory import MemoryStore
 from expunge.data.table import Table
 from expunge.engine.recipes.learner import LearnerRecipe
+from expunge.engine.recipes.private import PrivateTraining
 from expunge.engine.recipes.replayable import Replayable
 from expunge.engine.recipes.soup import Soup
+from expunge.engine.trainers.module import Module
 from expunge.evaluation.per_item import Unmeasured
 from expunge.retrieval.datastore import Datastore
 from expunge.targets.convex.model import ConvexModel
@@ -36,6 +38,7 @@ from expunge.targets.convex.target import ConvexTarget
 from expunge.targets.learner import Learner
 from expunge.targets.lm_parts import PartsLM
 from expunge.targets.noisy.losses import Logistic
+from expunge.targets.private.account import Mechanism
 from expunge.targets.replayable import ReplayableLM
 from expunge.testing import contracts
 from expunge.testing.toy import toy_model, toy_recipe, toy_selection
@@ -107,7 +110,22 @@ def convex() -> ConvexTarget:
     return ConvexTarget(ConvexModel(lam=0.2, seed=None).fit(X, X[:, 0] > 0, ids=ids))
 
 
-TRAINED = {"newton": convex, "replay": recorded, "sisa": parts, "statistics": words}
+def private() -> Any:
+    ids = [f"row {i}" for i in range(30)]
+    X = np.random.default_rng(0).normal(size=(len(ids), 2))
+    learner = Module("torch.nn:Linear", (0, 1), {"in_features": 2, "out_features": 2})
+    mechanism = Mechanism(sigma=2.0, rate=1.0, steps=2, clip=0.5)
+    return PrivateTraining(learner, mechanism, 1e-5, 20.0).train(Table(ids, X, (X[:, 0] > 0).astype(int)), seed=0)
+
+
+TRAINED = {
+    "newton": convex,
+    "private": private,
+    "replay": recorded,
+    "sisa": parts,
+    "statistics": words,
+    "adaptive_sisa": voted,
+}
 """What a method needs that a plain model does not have, made by a recipe."""
 TRAINED |= {"descent_to_delete": noisy("descent_to_delete")}
 TRAINED |= {name: noisy(name, most=3) for name in ("langevin", "one_shot_removal")}
@@ -119,7 +137,8 @@ def datastore(path) -> Datastore:
     return store
 
 
-@pytest.mark.parametrize("name", registry.methods.names())
+# A deletion behind a vote hands the count of answers on, and the version before refuses from then on: tests of its own.
+@pytest.mark.parametrize("name", [name for name in registry.methods.names() if name != "adaptive_sisa"])
 def test_every_method_leaves_the_target_as_it_was(name, tmp_path):
     if name == "purge":
         with datastore(tmp_path / "kb") as store:

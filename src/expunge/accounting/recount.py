@@ -8,8 +8,8 @@ from expunge.core.errors import ClaimError, ConfigError, MissingExtra, UnknownNa
 from expunge.core.evidence import Proof
 from expunge.core.registry import accountants
 
-TOLERANCE = 1e-6
-"""Share of epsilon by which two machines may differ in rounding."""
+TOLERANCE = 1e-4
+"""Share of epsilon by which two versions of an accountant, which round upwards in cells of their own, may differ."""
 
 
 def recount(proof: Proof) -> float:

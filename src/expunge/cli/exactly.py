@@ -75,31 +75,39 @@ def unlearn_exactly(
     asked: Any,
     method: str,
     out: Path,
+    how: Mapping[str, Any],
     *,
-    settings: Mapping[str, Any],
-    basis: str,
-    seed: int,
     pool: Any,
-    privacy: Any,
     as_json: bool,
     dry_run: bool,
 ) -> None:
-    """Forget, or say what would be forgotten."""
+    """Forget, or say what would be forgotten.
+
+    Args:
+        asked: what, of which target.
+        method: name of one.
+        out: folder for the result.
+        how: settings, basis, seed and privacy policy, as ``unlearn_exact`` takes them.
+        pool: where parts are trained.
+        as_json: print JSON.
+        dry_run: write nothing.
+    """
     from expunge.core.earning import phrase
     from expunge.workflow.exact import prepare_exact, unlearn_exact
 
     find_own_modules()
     if dry_run:
-        selection, chosen, _ = prepare_exact(asked, method, out, settings, seed=seed, pool=pool, whole=True)
-        if privacy:
-            privacy.require(chosen.claim)
+        selection, chosen, _ = prepare_exact(
+            asked, method, out, how["settings"], seed=how["seed"], pool=pool, whole=True
+        )
+        if how["privacy"]:
+            how["privacy"].require(chosen.claim)
         facts = {"forget": len(selection.forget), "retain": len(selection.retain), "method": chosen.name}
         text = f"would forget {facts['forget']} records by {chosen.name} and write to {out}"
         tell(as_json, text, {**facts, "out": str(out), "written": False})
         return
     with progress():
-        how: dict[str, Any] = {"settings": settings, "basis": basis, "seed": seed, "pool": pool}
-        outcome = unlearn_exact(asked, method, out, **how, privacy=privacy)
+        outcome = unlearn_exact(asked, method, out, **how, pool=pool)
     facts = {"before": outcome.before, "after": outcome.target.digest(), "method": outcome.method, "out": str(out)}
     unchanged = outcome.notes.get("no_change", "")
     if as_json:

@@ -80,36 +80,36 @@ def unlearn(
     """Make a model forget what a file lists. The model itself stays as it is; killed, the same command continues.
 
     Several requests are kept in a folder each below --out: request-1, request-2, and so on.
+    A model of expunge train forgets by --ids and the method that it was trained for; retrain gives a reference.
 
-    What the claim will be judged by is fixed here and stands in the log: --policy, or what the method names. A signed
-    privacy policy goes with --kind; a deletion whose epsilon it does not accept is refused and leaves nothing.
-
-    A model of expunge train forgets by --ids: exactly by statistics, sisa or replay; certified by private, newton and
-    others, by what it was trained for; retrain gives a reference.
+    What the claim will be judged by is fixed here and stands in the log: --policy, or what the method names. With a
+    signed privacy policy and --kind, a deletion whose epsilon it does not accept is refused and leaves nothing.
 
     Example: expunge unlearn --model m --forget f.jsonl --retain r.jsonl --method npo --out runs/mine
     """
     from expunge.core.wishes import wish_named
     from expunge.workflow.single import Paths
 
-    forget = forget or []
-    _check_requests(forget, in_sequence=in_sequence, forget_given=forget_given, policy=policy)
-    privacy = pinned(policy, key, kind)
-    rule, _ = (None, b"") if privacy else judging(policy, key)
+    _check_requests(forget := forget or [], in_sequence=in_sequence, forget_given=forget_given, policy=policy)
+    rule, privacy = _judging(policy, key, kind)
     settings = _settings(other, steps=steps, lr=lr, batch_size=batch_size, save_every=save_every, precision=precision)
     if asks_exactly(model, method, ids, data, label, id, part):
         asked = asked_exactly(model, forget, ids, data, label=label, id=id, part=part)
         leave_out(retain=retain, holdout=holdout, validation=validation, general=general, forget_given=forget_given)
         leave_out(policy=rule and policy, wish=wish if wish != "as_retrained" else None)
-        how = {"settings": settings, "basis": impersonal(basis), "seed": seed, "pool": pool_of(workers, ray)}
-        how["privacy"] = privacy
-        return unlearn_exactly(asked, method, out, as_json=as_json, dry_run=dry_run, **how)
+        how = {"settings": settings, "basis": impersonal(basis), "seed": seed, "privacy": privacy}
+        return unlearn_exactly(asked, method, out, how, pool=pool_of(workers, ray), as_json=as_json, dry_run=dry_run)
     _check_plain(forget, on_workers=workers is not None or ray)
     paths = [Paths(model, each, retain, holdout, validation, general) for each in forget]
     how = {"settings": settings, "basis": impersonal(basis), "wish": wish_named(wish), "seed": seed}
-    run = _would if dry_run else _answer
     one = {"given": forget_given, "policy": rule, "privacy": privacy}
-    run(paths, method, out, how, one=one, in_sequence=in_sequence, as_json=as_json)
+    (_would if dry_run else _answer)(paths, method, out, how, one=one, in_sequence=in_sequence, as_json=as_json)
+
+
+def _judging(policy: str | None, key: str | None, kind: str) -> tuple[Any, Any]:
+    """The policy that measurements are read by, or the privacy policy that reads an epsilon; neither where none is."""
+    privacy = pinned(policy, key, kind)
+    return (None, privacy) if privacy else (judging(policy, key)[0], None)
 
 
 def _settings(other: Sequence[str] | None, **given: Any) -> dict[str, Any]:

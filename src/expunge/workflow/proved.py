@@ -10,7 +10,7 @@ from expunge.core.evidence import Proof
 from expunge.core.outcome import Outcome, Overlay
 
 
-def require_recounted(outcome: Outcome[Any]) -> None:
+def require_recounted(outcome: Outcome[Any] | Overlay[Any]) -> None:
     """Raise where the numbers of a proof come to more than it states.
 
     Raises:
@@ -19,7 +19,8 @@ def require_recounted(outcome: Outcome[Any]) -> None:
     """
     from expunge.accounting.recount import recounted
 
-    if outcome.proof is not None and (wrong := recounted(outcome.proof)):
+    proof = None if isinstance(outcome, Overlay) else outcome.proof
+    if proof is not None and (wrong := recounted(proof)):
         raise ClaimError("the proof does not hold", why=wrong, next="Run expunge unlearn again")
 
 
@@ -53,5 +54,6 @@ def again(certificate: Certificate) -> tuple[list[str], list[str]]:
                 wrong.append(f"{artefact.name}: {problem}")
                 continue
             limit = "without limit" if proof.valid_until is None else f"for {proof.valid_until} in all"
-            said.append(f"{named} computed again by {proof.accountant}, for {proof.units} {proof.unit}{'' if proof.units == 1 else 's'}; valid {limit}")
+            counted = f"{proof.units} {proof.unit}{'' if proof.units == 1 else 's'}"
+            said.append(f"{named} computed again by {proof.accountant}, for {counted}; valid {limit}")
     return wrong, said

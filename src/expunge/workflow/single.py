@@ -466,9 +466,8 @@ def certify_folder(out: Path, *, key: PublicKey | None = None) -> tuple[Certific
         if isinstance(outcome, Outcome) and outcome.replay:
             replay, known["audit"] = audited(out, outcome.replay, partial(_looked_up, out, outcome, original))
             outcome = replace(outcome, replay=replay)
-        if isinstance(outcome, Outcome):
-            judged(out, outcome, key)
-            require_recounted(outcome)
+        judged(out, outcome, key)
+        require_recounted(outcome)
         left = (*parts_left(original), *left_over(outcome))
         certificate = with_reading(issue(request, outcome, residue=(*residue_below(out), *left, *ELSEWHERE), **known))
         signer = ensure_key(home())
