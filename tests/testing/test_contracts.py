@@ -124,7 +124,6 @@ TRAINED = {
     "replay": recorded,
     "sisa": parts,
     "statistics": words,
-    "adaptive_sisa": voted,
 }
 """What a method needs that a plain model does not have, made by a recipe."""
 TRAINED |= {"descent_to_delete": noisy("descent_to_delete")}
