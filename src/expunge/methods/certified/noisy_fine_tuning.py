@@ -10,7 +10,6 @@ data may follow: they are a function of the result and cost nothing.
 from __future__ import annotations
 
 import math
-import re
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -101,10 +100,6 @@ class NoisyFineTuning:
                 why="those that trainable does not match go out as they are",
                 next="Name the centre: the folder of the base",
             )
-        try:
-            re.compile(self.trainable)
-        except re.error as error:
-            raise ConfigError(f"{self.trainable!r} is no regular expression", why=str(error)) from error
 
     def _training(self, steps: int, lr: float) -> Training:
         # A pattern for all: what a caller had frozen would else go out as it is.

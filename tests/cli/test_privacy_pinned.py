@@ -1,0 +1,85 @@
+"""A privacy policy that is fixed before a deletion: the log commits to it, and what it does not accept is not kept."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from expunge.core.canonical import digest
+from expunge.workflow.privacy_file import read_privacy
+
+LIMIT = {
+    "kinds": ["telemetry"],
+    "epsilon": 1,
+    "delta": 1e-4,
+    "adversary": "oblivious",
+    "why": "what the board accepted",
+}
+OURS = {"name": "ours", "version": "1", "by": "the board", "until": "2031-12-31"}
+RECIPE = "recipe: convex\nclasses: [0, 1]\nscale: 6.0\nlam: 0.05\nepsilon: 0.8\ndelta: 1.0e-5\n"
+
+
+@pytest.fixture
+def trained(call, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
+    draw = np.random.default_rng(1)
+    rows = (f"r{i},{a!r},{b!r},{int(a + b > 0)}" for i, (a, b) in enumerate(draw.normal(size=(60, 2)).tolist()))
+    (tmp_path / "table.csv").write_text("\n".join(["name,a,b,y", *rows]) + "\n")
+    (tmp_path / "convex.yaml").write_text(RECIPE)
+    data = ["--data", tmp_path / "table.csv", "--id", "name", "--label", "y"]
+    assert call("train", "--recipe", tmp_path / "convex.yaml", *data, "--out", tmp_path / "m").code == 0
+    return ["--model", tmp_path / "m", "--method", "newton", "--ids", "r1,r2"]
+
+
+@pytest.fixture
+def signed(call, tmp_path):
+    def policy(name="ours", **changes):
+        draft = tmp_path / f"{name}.json"
+        draft.write_text(json.dumps({**OURS, "limits": [{**LIMIT, **changes}]}))
+        path = tmp_path / f"{name}.privacy.json"
+        assert call("privacy", "sign", draft, "--out", path).code == 0
+        return path
+
+    return policy
+
+
+def test_a_deletion_within_it_says_so_in_log_and_certificate(call, trained, signed, tmp_path):
+    path, out = signed(), tmp_path / "out"
+    judged = ["--policy", path, "--kind", "telemetry"]
+    assert call("unlearn", *trained, *judged, "--out", out, "--dry-run").code == 0 and not out.exists()
+    assert call("unlearn", *trained, *judged, "--out", out).code == 0
+    assert digest(read_privacy(tmp_path / "ours.json")) in call("ledger", "log", "--json").out
+    said = call("certify", out).out
+    assert "Earned: Certified (epsilon 0.8, delta 1e-05, against oblivious)" in said
+    assert "privacy policy: ours, version 1, sha256:" in said and "accepted by the board until 2031-12-31" in said
+    certificate = next((out / "certificates").glob("*.certificate.json"))
+    assert call("verify", certificate).code == 0
+    assert call("privacy", "judge", path, certificate, "--kind", "telemetry").code == 0
+
+
+@pytest.mark.parametrize("changes", [{"epsilon": 0.5}, {"delta": 1e-6}, {"adversary": "adaptive"}], ids=str)
+def test_what_it_does_not_accept_leaves_nothing(call, trained, signed, tmp_path, changes):
+    judged = ["--policy", signed(**changes), "--kind", "telemetry"]
+    said = call("unlearn", *trained, *judged, "--out", tmp_path / "out")
+    assert said.code == 2 and said.err.count("\n") == 1 and "does not accept this for telemetry" in said.err
+    assert not list((tmp_path / "out").glob("[!.]*"))
+
+
+def test_a_policy_that_is_exchanged_after_the_deletion_certifies_nothing(call, refused, trained, signed, tmp_path):
+    lax, out = signed("lax", epsilon=9), tmp_path / "out"
+    assert call("unlearn", *trained, "--policy", lax, "--kind", "telemetry", "--out", out).code == 0
+    (out / "privacy.json").write_bytes(signed("other", epsilon=20).read_bytes())
+    assert "changed since it was written" in refused(2, "certify", out)
+    assert not (out / "certificates").exists()
+
+
+def test_bad_arguments_are_one_message(refused, trained, signed, tmp_path):
+    out = ["--out", tmp_path / "out"]
+    path = signed()
+    assert "no kind is named; it has telemetry" in refused(2, "unlearn", *trained, "--policy", path, *out)
+    assert "no limit for 'health'" in refused(2, "unlearn", *trained, "--policy", path, "--kind", "health", *out)
+    assert "--kind goes with" in refused(2, "unlearn", *trained, "--kind", "health", *out)
+    path.write_text(path.read_text().replace('"sig":"', '"sig":"AA'))
+    refused(1, "unlearn", *trained, "--policy", path, "--kind", "telemetry", *out)
+    assert not (tmp_path / "out").exists()
