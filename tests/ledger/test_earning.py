@@ -94,7 +94,14 @@ def test_less_evidence_never_earns_more_except_by_hiding_a_refutation(claim, ver
 
 @pytest.mark.parametrize(
     "claim",
-    [Exact("bitwise"), Exact("distribution"), Certified(1, 1e-5, "oblivious"), Purged("kb"), Empirical("p"), Suppressed()],
+    [
+        Exact("bitwise"),
+        Exact("distribution"),
+        Certified(1, 1e-5, "oblivious"),
+        Purged("kb"),
+        Empirical("p"),
+        Suppressed(),
+    ],
     ids=phrase,
 )
 def test_a_claim_is_kept_under_its_own_evidence_and_falls_without_any(claim):

@@ -1,7 +1,7 @@
 """The steps of DP-SGD are not told apart beyond their epsilon, and with half of the noise they are.
 
-Many plays are one run: each unit has two parameters of its own, on which its clipped gradient has the full norm, whatever
-the weights are. Units are drawn and noise is added as always. Clipping has tests of its own; here it is a constant.
+Many plays are one run: each unit has two parameters of its own, on which its clipped gradient has the full norm,
+whatever the weights are. Units are drawn and noise is added as always. Clipping has tests of its own; here it is a constant.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MECHANISM = Mechanism(sigma=1.2, rate=0.5, steps=3, clip=3.0, randomness="seed")
 
 
 class Outward:
-    """In the place of a clipper: each drawn unit points the same way on its own parameters, with the norm of the clip."""
+    """In the place of a clipper: each drawn unit points one way on its own parameters, with the norm of the clip."""
 
     def __init__(self, plays: int) -> None:
         self.wrapped = torch.nn.Linear(2, plays, bias=False)
