@@ -129,8 +129,8 @@ for all. Epsilon is what is stated of forgetting them: of Newton removal against
 its account for m rows, which does nothing. A star stands for each seed at which the request did not fit and the model
 was trained again. Newton removal took the least of the noises {least:.3g} times powers of 3 with which ten rehearsed
 requests, on rows drawn from those to tune by, left less than half of the budget. Noisy fine-tuning covers any number of
-rows. Every model is linear in its rows: no network was measured. All of it took {minutes:.1f} CPU minutes on one
-thread."""
+rows. Every model is linear in its rows; of a language model there is [noisy fine-tuning](noisy-fine-tuning.md). All of
+it took {minutes:.1f} CPU minutes on one thread."""
 
 
 def utility_section(each: Sequence[Found]) -> tuple[str, dict[str, Markup]]:

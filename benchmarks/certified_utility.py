@@ -26,16 +26,27 @@ from expunge.core.progress import report
 from expunge.workflow.stages import Stages, code_digest
 
 MEASURED = ("accounting", "core", "data", "engine", "evaluation", "targets")
-ACCOUNTING = ("adaptive", "gaussian", "mixture", "objective", "shifted", "strongly_convex", "subsampled")
-MATTERS = (
-    *(f"accounting/{name}.py" for name in ACCOUNTING),
+NEWTON = (
     *(f"targets/convex/{name}.py" for name in ("budget", "head", "losses", "model", "objective")),
+    "targets/noisy/noise.py",
+    "accounting/objective.py",
+    "accounting/gaussian.py",
+)
+STEPS = (
     *(f"targets/noisy/{name}.py" for name in ("descending", "descent_to_delete", "fine_tuning", "langevin", "losses")),
-    "targets/noisy/one_shot_removal.py",
+    *(f"targets/noisy/{name}.py" for name in ("noise", "one_shot_removal")),
+    *(f"accounting/{name}.py" for name in ("gaussian", "renyi", "shifted", "strongly_convex")),
+)
+PRIVATE = (
     "engine/private",
     "engine/recipes/private.py",
+    "targets/noisy/noise.py",
+    *(f"accounting/{name}.py" for name in ("gaussian", "mixture", "subsampled")),
 )
-"""What decides the numbers of a stage, beside this benchmark's own files."""
+VOTES, GROUPS = ("accounting/adaptive.py",), ("evaluation/by_group.py",)
+EACH = ("core/seeds.py", "evaluation/bootstrap.py")
+MATTERS = tuple(dict.fromkeys((*NEWTON, *STEPS, *PRIVATE, *VOTES, *GROUPS, *EACH)))
+"""What decides the numbers, beside this benchmark's own files; a stage is done again where its own part changed."""
 OWN = ("certified_data", "certified_ways", "certified_tuning", "certified_removals", "certified_groups")
 EPSILONS = (0.1, 0.5, 1.0, 2.0, 4.0, 8.0)
 SIZES = (1, 100)
@@ -68,7 +79,7 @@ def ways() -> dict[str, tuple[Any, Sequence[Mapping[str, float]], tuple[int, ...
         "Newton removal, worst case": (made.newton("worst"), STRONGER, SIZES),
         "one-shot removal": (made.one_shot, STRONGER, SIZES),
         "descent to delete, secret state": (made.descent_secret, STRONGER, SIZES),
-        "descent to delete, published state": (made.descent_published, STRONGER[1:4], SIZES),
+        "descent to delete, published state": (made.descent_published, STRONGER[1:3], SIZES),
         "Langevin": (made.langevin_steps, STRONGER[:3], SIZES),
         "DP-SGD": (made.dp_sgd, RATES, SIZES),
         "fine-tuning, gradients clipped": (tuning.fine_tuned("gradient", 0), CLIPPED, few),
@@ -113,17 +124,18 @@ class Bench:
         self.task, self.epsilons, self.seeds = task, tuple(epsilons), tuple(seeds)
         here = Path(__file__).parent
         own = {name: digest_file(here / f"{name}.py") for name in OWN}
-        self.stages = Stages(out, digest([task.digest(), code_digest(*MATTERS), own]))
+        self.stages = Stages(out, digest([task.digest(), own]))
         self.spent = 0.0
 
-    def once(self, name: str, inputs: Any, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    def once(self, name: str, code: Sequence[str], inputs: Any, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """What a stage found, with the processor seconds that it took."""
 
         def timed() -> dict[str, Any]:
             started = time.process_time()
             return {**work(), "cpu": time.process_time() - started}
 
-        found = self.stages.do(f"{self.task.name}-{name}", inputs, (), timed)
+        measured = code_digest(*code, *EACH)
+        found = self.stages.do(f"{self.task.name}-{name}", [measured, inputs], (), timed)
         self.spent += found["cpu"]
         return found
 
@@ -158,7 +170,8 @@ class Bench:
             return {"cells": sorted(cells, key=lambda cell: cell["epsilon"])}
 
         inputs = [self.epsilons, self.seeds, tuned_by, list(grid), m]
-        return self.once(f"{name}-{m}".replace(" ", "_").replace(",", ""), inputs, work)["cells"]
+        code = NEWTON if name.startswith("Newton") else PRIVATE if name == "DP-SGD" else STEPS
+        return self.once(f"{name}-{m}".replace(" ", "_").replace(",", ""), code, inputs, work)["cells"]
 
     def yardsticks(self) -> dict[str, Any]:
         """Without privacy: retrained, majority, and steps from zero."""
@@ -176,7 +189,7 @@ class Bench:
             found["from zero"] = interval(right(task, tuning.from_zero(task, m), "test").astype(float))
             return found
 
-        return self.once("yardsticks", [], work)
+        return self.once("yardsticks", (), [], work)
 
     def votes(self) -> dict[str, Any]:
         """The private vote of shards, at an epsilon of all of its answers."""
@@ -195,7 +208,7 @@ class Bench:
             facts = {"shards": tuning.SHARDS, "voters": tuning.VOTERS}
             return {**facts, "cells": cells, "without": interval(plain.astype(float))}
 
-        return self.once("votes", [self.epsilons, self.seeds, ANSWERS], work)
+        return self.once("votes", VOTES, [self.epsilons, self.seeds, ANSWERS], work)
 
     def found(self) -> dict[str, Any]:
         """All of it as a table of JSON."""
@@ -211,8 +224,9 @@ class Bench:
             report("mechanisms", number, len(cells), task.name)
             rows.append({"way": name, "m": m, "cells": self.way(name, m)})
         report("mechanisms", len(cells), len(cells), task.name)
-        spent = self.once("removals", [], lambda: removals(task))
-        told = self.once("groups", [self.epsilons, self.seeds], lambda: groups(task, self.epsilons, self.seeds))
+        spent = self.once("removals", NEWTON, [], lambda: removals(task))
+        code, of = (*NEWTON, *PRIVATE, *GROUPS), (self.epsilons, self.seeds)
+        told = self.once("groups", code, of, lambda: groups(task, *of))
         n, d = task.train.X.shape
         about = {"name": task.name, "told": task.told, "rows": n, "features": d, "classes": task.classes}
         about |= {"test": len(task.test), "tune": len(task.tune), "digest": task.digest(), "delta": 1e-5}

@@ -67,7 +67,7 @@ def test_noise_that_follows_from_the_seed_ends_unproven(world, call, tmp_path):
         (("--set", "epsilon=0"), "epsilon is 0"),
         (("--set", "centre=nowhere/at/all"), "no model at"),
         (("--set", r"trainable=.*mlp.*"), "Name the centre"),
-        (("--set", "randomness=secure"), "cryptographic"),
+        (("--set", "randomness=luck"), "'secret', 'seed' or 'secure'"),
         (("--forget-given", "1"), "must be given every record"),
         (("--wish", "refuse"), "cannot answer the wish"),
     ],

@@ -1,12 +1,13 @@
 """A privacy policy that is fixed before a deletion: the log commits to it, and what it does not accept is not kept."""
 
+import base64
 import json
 import os
 
 import numpy as np
 import pytest
 
-from expunge.core.canonical import digest
+from expunge.core.canonical import digest, digest_file
 from expunge.workflow.privacy_file import read_privacy
 
 LIMIT = {
@@ -83,3 +84,13 @@ def test_bad_arguments_are_one_message(refused, trained, signed, tmp_path):
     path.write_text(path.read_text().replace('"sig":"', '"sig":"AA'))
     refused(1, "unlearn", *trained, "--policy", path, "--kind", "telemetry", *out)
     assert not (tmp_path / "out").exists()
+
+
+def test_no_certificate_digests_a_file_that_a_guess_at_a_record_makes_anew(call, trained, tmp_path):
+    out = tmp_path / "out"
+    assert call("unlearn", *trained, "--out", out).code == 0 and call("certify", out).code == 0
+    sealed = json.loads(next((out / "certificates").glob("*.certificate.json")).read_bytes())
+    stated = base64.b64decode(sealed["payload"]).decode()
+    assert "unlearned/coef.safetensors" in stated and "secret" not in stated.partition("predicate")[0]
+    for name in ("secret.safetensors", "secret.json"):
+        assert digest_file(out / "unlearned" / name).removeprefix("sha256:") not in stated

@@ -143,7 +143,7 @@ def test_noise_that_follows_from_the_seed_is_refused_when_something_is_claimed(t
     ("settings", "why"),
     [
         ({"factory": "mixing"}, "BatchNorm"),
-        ({"randomness": "secure"}, "torchcsprng"),
+        ({"randomness": "luck"}, "randomness"),
         ({"sigma": 0.0}, "sigma"),
         ({"limit": epsilon(1) * 0.999}, "no request fits into the limit"),
     ],

@@ -100,7 +100,7 @@ def steps_of(plan: Plan) -> int:
     return plan.plan.steps * len(plan.sizes) if isinstance(plan, BlockSchedule) else plan.steps
 
 
-def taken_by(plan: Plan, start: F, gradient: Gradient, rng: np.random.Generator) -> F:
+def taken_by(plan: Plan, start: F, gradient: Gradient, rng: Normal) -> F:
     """The state (d,) after all steps of a plan."""
     if isinstance(plan, BlockSchedule):
         return fine_tune_blocks(plan, start, gradient, rng)
@@ -117,7 +117,7 @@ def noisy_steps(
     batch_size: int,
     micro_batch: int = 0,
     seed: int,
-    rng: np.random.Generator,
+    rng: Normal,
     stage: str = "noisy fine-tuning",
 ) -> int:
     """Take all steps of a plan, in place.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from expunge.core.certificate import Certificate, Residue
@@ -22,6 +23,22 @@ def require_recounted(outcome: Outcome[Any] | Overlay[Any]) -> None:
     proof = None if isinstance(outcome, Overlay) else outcome.proof
     if proof is not None and (wrong := recounted(proof)):
         raise ClaimError("the proof does not hold", why=wrong, next="Run expunge unlearn again")
+
+
+def listed(folder: Path, target: Any) -> dict[str, Path]:
+    """The files of a saved target that a certificate digests, by label.
+
+    What is secret by a target's own word (``unlisted``) follows from its data: whoever knows the rest of it could make
+    the file for each guess at a record, and compare. The target's salted digest binds these files as well.
+
+    Args:
+        folder: that the target was saved in.
+        target: loaded.
+    """
+    unlisted = getattr(target, "unlisted", ())
+    if not unlisted:
+        return {"result": folder}
+    return {f"result: {path.name}": path for path in sorted(folder.iterdir()) if path.name not in unlisted}
 
 
 def left_over(outcome: Outcome[Any] | Overlay[Any]) -> tuple[Residue, ...]:

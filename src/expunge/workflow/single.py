@@ -49,7 +49,7 @@ from expunge.workflow.own_rate import warn_untuned
 from expunge.workflow.privacy_pinned import FILE as PRIVACY
 from expunge.workflow.privacy_pinned import Pinned, judged
 from expunge.workflow.privacy_reading import with_reading
-from expunge.workflow.proved import left_over, require_recounted
+from expunge.workflow.proved import left_over, listed, require_recounted
 from expunge.workflow.recompute import FINDINGS, KEPT, certifying_policy, compare
 from expunge.workflow.replay_note import Note, audited, note_path
 from expunge.workflow.request_paths import ROLES, Paths, read_selection
@@ -472,7 +472,7 @@ def certify_folder(out: Path, *, key: PublicKey | None = None) -> tuple[Certific
         certificate = with_reading(issue(request, outcome, residue=(*residue_below(out), *left, *ELSEWHERE), **known))
         signer = ensure_key(home())
         trust(home(), signer.public, "this installation")
-        artefacts = {"result": out / MODEL, "outcome": out / CARD}
+        artefacts = {**listed(out / MODEL, outcome.target), "outcome": out / CARD}
         if (out / FOUND).is_file():
             artefacts["assessment"] = out / FOUND
             artefacts["scores"] = out / SCORES

@@ -66,7 +66,7 @@ def test_model_clipping_is_the_product_over_the_steps():
     assert one**4 == pytest.approx(DELTA, rel=1e-6)
 
 
-@settings(max_examples=15)
+@settings(max_examples=6)
 @given(epsilon=st.floats(0.05, 200), delta=st.floats(1e-9, 0.1), more=st.floats(1.05, 4))
 @pytest.mark.parametrize("plan", PLANS)
 def test_calibrated_noise_is_enough_and_falls_with_epsilon_and_delta(plan, epsilon, delta, more):

@@ -1,7 +1,8 @@
 """The steps of DP-SGD are not told apart beyond their epsilon, and with half of the noise they are.
 
 Many plays are one run: each unit has two parameters of its own, on which its clipped gradient has the full norm,
-whatever the weights are. Units are drawn and noise is added as always. Clipping has tests of its own; here it is a constant.
+whatever the weights are. Units are drawn and noise is added as always. Clipping has tests of its own; here it is
+a constant.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 
 from expunge.engine.private.steps import private_steps
@@ -68,6 +70,7 @@ def game(mechanism: Mechanism) -> Game:
     return play(world(True), world(False), epsilon=epsilon, delta=DELTA, seed=5, log_ratio=log_ratio)
 
 
+@pytest.mark.slow
 def test_no_player_beats_the_stated_epsilon_and_half_of_the_noise_is_caught():
     assert not game(MECHANISM).beaten
     assert game(replace(MECHANISM, sigma=MECHANISM.sigma / 2)).beaten

@@ -1,21 +1,22 @@
 """Samples are Poisson: sizes vary as a binomial's, units are drawn by themselves, and no step repeats another."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from expunge.core.errors import ConfigError
-from expunge.engine.private.sampling import packed, samples, seed_of, units_of
+from expunge.engine.private.sampling import packed, samples, units_of
 from expunge.targets.private.account import Mechanism
 
 N, STEPS, RATE = 400, 500, 0.2
-MECHANISM = Mechanism(sigma=1.5, rate=RATE, steps=STEPS, clip=2.0)
+MECHANISM = Mechanism(sigma=1.5, rate=RATE, steps=STEPS, clip=2.0, randomness="seed")
 
 
-@pytest.fixture(scope="module")
-def drawn():
+@pytest.fixture(scope="module", params=["seed", "secure"])
+def drawn(request):
     """(STEPS, N) whether a unit is in a step's sample."""
     inside = np.zeros((STEPS, N))
-    for step, sample in enumerate(samples(MECHANISM, N, seed=11)):
+    for step, sample in enumerate(samples(replace(MECHANISM, randomness=request.param), N, seed=11)):
         inside[step, sample] = 1
     return inside
 
@@ -39,22 +40,17 @@ def test_steps_and_units_are_independent(drawn):
 
 
 def test_the_seed_decides_all_and_without_one_nothing_repeats():
-    def first(seed):
-        return [sample.tolist() for sample, _ in zip(samples(MECHANISM, N, seed=seed), range(3), strict=False)]
+    def first(seed, randomness="seed"):
+        found = samples(replace(MECHANISM, randomness=randomness), N, seed=seed)
+        return [sample.tolist() for sample, _ in zip(found, range(3), strict=False)]
 
     assert first(4) == first(4) != first(5)
-    assert first(None) != first(None)
+    assert first(4, "secret") != first(4, "secret") and first(4, "secure") != first(4, "secure")
 
 
 def test_a_rate_of_one_draws_all():
     every = Mechanism(sigma=1.5, rate=1.0, steps=2, clip=2.0)
     assert [len(sample) for sample in samples(every, 7, seed=4)] == [7, 7]
-
-
-def test_only_a_seeded_training_draws_from_its_seed():
-    assert seed_of("seed", 4) == 4 and seed_of("secret", 4) is None
-    with pytest.raises(ConfigError, match="torchcsprng"):
-        seed_of("secure", 4)
 
 
 def test_units_and_passes():

@@ -124,7 +124,6 @@ def half(base: CausalLM) -> CausalLM:
 REFUSED: dict[str, tuple[type[ExpungeError], str, dict[str, object], str]] = {
     "another parameter": (ClaimError, "outside of what is clipped .*embed", {"trainable": PART}, "embed"),
     "half precision": (ClaimError, "held in bfloat16", {}, "half"),
-    "cryptographic noise": (ConfigError, "cryptographic generator", {"randomness": "secure"}, ".mlp."),
     "unknown parameters": (UnknownName, "no such", {"trainable": "no such"}, ".mlp."),
     "nothing retained": (ScopeError, "retain", {}, "nothing"),
     "several processes": (ConfigError, "one process", {}, "processes"),

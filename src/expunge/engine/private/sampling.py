@@ -2,34 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from expunge.core.errors import ConfigError
-from expunge.targets.noisy.noise import source
-from expunge.targets.private.account import Mechanism, Randomness, Unit
-
-
-def seed_of(randomness: Randomness, seed: int) -> int | None:
-    """What samples and noise are drawn from: the seed of a training, or None for the operating system.
-
-    Args:
-        randomness: as the mechanism says.
-        seed: of the training.
-
-    Raises:
-        ConfigError: a cryptographic generator is asked for, and there is none.
-    """
-    if randomness == "secure":
-        there = importlib.util.find_spec("torchcsprng") is not None
-        raise ConfigError(
-            "noise from a cryptographic generator cannot be drawn",
-            why=f"opacus draws it through the package torchcsprng, which is {'not used here' if there else 'missing'}",
-            next="Ask for randomness secret, which draws from Philox under a key that nobody keeps",
-        )
-    return seed if randomness == "seed" else None
+from expunge.targets.noisy.noise import drawn_from
+from expunge.targets.private.account import Mechanism, Unit
 
 
 def units_of(records: Iterable[tuple[str, str]], unit: Unit) -> dict[str, str]:
@@ -46,15 +24,15 @@ def units_of(records: Iterable[tuple[str, str]], unit: Unit) -> dict[str, str]:
     return {name: f"subject {who}" if by_subject and who else f"record {name}" for name, who in records}
 
 
-def samples(mechanism: Mechanism, units: int, *, seed: int | None) -> Iterator[np.ndarray]:
+def samples(mechanism: Mechanism, units: int, *, seed: int) -> Iterator[np.ndarray]:
     """Positions of the units in each step's sample; a sample may be empty.
 
     Args:
-        mechanism: its rate and steps.
+        mechanism: its rate, steps and randomness.
         units: how many there are.
-        seed: of the draws; None for the operating system's.
+        seed: of the draws, where the mechanism says so.
     """
-    rng = source(seed, "private", "sample")
+    rng = drawn_from(mechanism.randomness, seed, "private", "sample")
     for _ in range(mechanism.steps):
         yield np.flatnonzero(rng.random(units) < mechanism.rate)
 

@@ -21,7 +21,7 @@ from expunge.core.seeds import derive
 from expunge.engine.private.clipping import Ghost, Rows, without_hook_notes
 from expunge.engine.private.sampling import packed, samples
 from expunge.engine.threads import threads_for
-from expunge.targets.noisy.noise import noised, source
+from expunge.targets.noisy.noise import drawn_from, noised
 from expunge.targets.private.account import Mechanism
 
 Losses = Callable[[Sequence[int]], Tensor]
@@ -35,7 +35,7 @@ def private_steps(
     losses: Losses,
     mechanism: Mechanism,
     *,
-    seed: int | None,
+    seed: int,
     lot: float,
     at_once: int,
     stage: str = "private training",
@@ -48,7 +48,7 @@ def private_steps(
         groups: rows of each unit.
         losses: of rows.
         mechanism: DP-SGD in numbers.
-        seed: of samples and noise; None for the operating system's.
+        seed: of samples and noise, where the mechanism says so.
         lot: what the noisy sum is divided by.
         at_once: rows a pass; more for a unit that has more.
         stage: name for progress reports.
@@ -58,11 +58,13 @@ def private_steps(
         ConfigError: lot is no number above 0.
     """
     positive("lot", lot)
-    rng = source(seed, "private", "noise")
+    rng = drawn_from(mechanism.randomness, seed, "private", "noise")
     try:
         with threads_for(clipper.wrapped), torch.random.fork_rng(), without_hook_notes():
             for step, drawn in enumerate(samples(mechanism, len(groups), seed=seed)):
-                torch.manual_seed(secrets.randbits(63) if seed is None else derive(seed, "private", "step", step))
+                torch.manual_seed(
+                    secrets.randbits(63) if mechanism.randomness != "seed" else derive(seed, "private", "step", step)
+                )
                 _summed(clipper, [groups[at] for at in drawn], losses, at_once)
                 for parameter in clipper.trained:
                     total = noised(parameter.summed_grad.double().cpu().numpy(), mechanism.sigma * mechanism.clip, rng)

@@ -31,7 +31,7 @@ from expunge.data.collate import OnLong, collate
 from expunge.data.table import Table
 from expunge.engine.finetune import FineTune
 from expunge.engine.private.clipping import Ghost, Rows, require_private, require_rows_apart
-from expunge.engine.private.sampling import seed_of, units_of
+from expunge.engine.private.sampling import units_of
 from expunge.engine.private.steps import private_steps
 from expunge.engine.recipes._language_parts import require_text
 from expunge.engine.trainers.module import Module
@@ -151,7 +151,6 @@ class PrivateTraining:
         """``check``, but for what takes loading a base."""
         if started() > 1:
             raise ConfigError("a private training runs in one process", why=f"{started()} were started together")
-        seed_of(self.mechanism.randomness, seed)
         if self.limit is not None and (one := self.mechanism.epsilon(self.delta, units=1).epsilon) > self.limit:
             raise ConfigError(
                 "no request fits into the limit",
@@ -269,7 +268,7 @@ class PrivateTraining:
                 groups,
                 losses,
                 self.mechanism,
-                seed=seed_of(self.mechanism.randomness, seed),
+                seed=seed,
                 lot=self.lot,
                 at_once=self.at_once,
                 stage=stage,

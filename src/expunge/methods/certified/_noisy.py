@@ -18,15 +18,10 @@ from expunge.core.outcome import Cost, Outcome
 from expunge.core.provenance import Convex
 from expunge.core.provenance_check import require_kind, require_provenance
 from expunge.core.selection import Selection
-from expunge.targets.noisy.noise import Normal, drawn_from
+from expunge.targets.noisy.noise import DRAWN, Normal, drawn_from
 from expunge.targets.noisy.target import NoisyModel, Setup
 
 ADVERSARY: Literal["oblivious"] = "oblivious"
-DRAWN = {
-    "secret": "The noise came from Philox, a generator that is fast, not cryptographic, under a key that nobody kept.",
-    "secure": "The noise came from the operating system's cryptographic generator; its tails end at 8.6 standard "
-    "deviations, which adds about 1e-16 to delta for each number.",
-}
 
 
 def asked_of(method: str, target: Any, selection: Selection) -> tuple[NoisyModel, NDArray[np.intp]]:

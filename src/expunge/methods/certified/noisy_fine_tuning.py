@@ -31,7 +31,7 @@ from expunge.core.training import Training
 from expunge.methods.certified._public_centre import require_same_beside, started_from
 from expunge.targets.noisy.block_schedule import BlockSchedule
 from expunge.targets.noisy.fine_tuning import GradientClipping, ModelClipping
-from expunge.targets.private.account import Randomness
+from expunge.targets.noisy.noise import DRAWN, Randomness
 
 ADVERSARY: Literal["oblivious"] = "oblivious"
 KEYED = "whoever knows or guesses the seed draws the noise again and subtracts it"
@@ -166,9 +166,8 @@ class NoisyFineTuning:
             UnknownName: ``trainable`` matches no parameter.
         """
         from expunge.engine.noisy_steps import noisy_steps
-        from expunge.engine.private.sampling import seed_of
         from expunge.engine.spent import cost_of, start_counting
-        from expunge.targets.noisy.noise import source
+        from expunge.targets.noisy.noise import drawn_from
 
         start_counting()
         since = time.perf_counter()
@@ -185,7 +184,7 @@ class NoisyFineTuning:
             batch_size=self.batch_size,
             micro_batch=self.micro_batch,
             seed=derive(seed, "noisy"),
-            rng=source(seed_of(self.randomness, seed), self.name),
+            rng=drawn_from(self.randomness, seed, self.name),
             stage=self.name,
         )
         tokens += self._repair(changed, selection, seed=derive(seed, "repair"))
@@ -229,7 +228,6 @@ class NoisyFineTuning:
         from expunge.core.objective import as_loss
         from expunge.engine.finetune import LIKELY
         from expunge.engine.noisy_steps import trained_names
-        from expunge.engine.private.sampling import seed_of
         from expunge.engine.ready import require_ready
         from expunge.targets.causal_lm import load_causal_lm
 
@@ -242,7 +240,6 @@ class NoisyFineTuning:
                 why="the noise is drawn in float64, and so coarse a grid takes its place",
                 next="Load the model in float32",
             )
-        seed_of(self.randomness, 0)
         settings = self._training(1, self.lr)
         require_ready(target, as_loss(LIKELY), {"retain": selection.retain}, settings)
         names = trained_names(target.model, settings.trainable)
@@ -286,7 +283,7 @@ class NoisyFineTuning:
             "The weights are what is released, once: none from along the way, and not the best of several results.",
             "Epsilon is of one result, however many records it forgot; a later request is a run of its own, and an "
             "earlier result goes on telling of what it still retained.",
-            "Noise came from a secret key by Philox, a generator that is fast, not cryptographic.",
+            DRAWN[self.randomness],
             "Noise is drawn and added in float64 and the result rounded to float32; last bits of float64 do not count.",
         )
 

@@ -28,6 +28,7 @@ from expunge.core.guarantee import Certified, Guarantee
 from expunge.core.outcome import Cost, Outcome
 from expunge.core.provenance_check import require_kind, require_provenance
 from expunge.core.selection import Selection
+from expunge.targets.noisy.noise import DRAWN
 from expunge.targets.private.account import Account
 
 ADVERSARY: Literal["oblivious"] = "oblivious"
@@ -47,7 +48,7 @@ def proof_of(account: Account, found: Accounted, *, after: str) -> Proof:
         (
             "The records were named by somebody who had not seen the model, or did not choose by it.",
             "What is released is the weights; the account, which names who is in, stays with whoever trained.",
-            "Sample and noise came from a secret key by Philox, a generator that is fast, not cryptographic.",
+            DRAWN[mechanism.randomness],
             "Noise is drawn in float64, clipping in float32; their last bits are not accounted for.",
             "Settings, columns and labels are not from these records; one training was released, not the best of many.",
             "Of a model that was fine-tuned, only the fine-tuning is accounted for, not what its base was trained on.",

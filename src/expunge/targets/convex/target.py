@@ -87,6 +87,8 @@ class ConvexTarget:
     forgotten: int = 0
     features_units: int = 0
     kind: Literal["learner"] = "learner"
+    unlisted = (SECRET, STATE)
+    """Files whose digests no certificate states: a guess at a record makes them anew."""
 
     @property
     def ids(self) -> Collection[str]:

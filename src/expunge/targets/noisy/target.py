@@ -171,6 +171,8 @@ class NoisyModel:
     taken: int = 0
     salt: str = ""
     kind: Literal["classifier"] = "classifier"
+    unlisted = (SECRET, ROWS, STATE)
+    """Files whose digests no certificate states: a guess at a record makes them anew."""
 
     @property
     def provenance(self) -> Convex:

@@ -21,10 +21,10 @@ from expunge.core.canonical import digest, read_json
 from expunge.core.errors import ClaimError, ConfigError, TargetError
 from expunge.core.files import write_json
 from expunge.core.record import record
+from expunge.targets.noisy.noise import Randomness
 
 FILE = "account.json"
 Unit = Literal["record", "subject"]
-Randomness = Literal["secret", "seed", "secure"]
 
 
 @record

@@ -24,7 +24,7 @@ from expunge.core.provenance import Guarded
 from expunge.core.record import record
 from expunge.ops.votes import votes_cast
 from expunge.targets.sharded import Sharded
-from expunge.targets.voted.count import AnswerCount
+from expunge.targets.voted.count import BEFORE, HANDED, SINCE, AnswerCount
 
 CARD, MEMBERS, PARTS, LOADER = "target.json", "members.json", "parts", "voted"
 STEEPEST = 60.0
@@ -111,6 +111,8 @@ class Voted:
     forgotten: int
     answered: AnswerCount
     token: str = field(default_factory=lambda: secrets.token_hex(16))
+    unlisted = (PARTS, MEMBERS, BEFORE, SINCE, HANDED)
+    """Files whose digests no certificate states: they show who is in which part, and which parts a deletion changed."""
 
     @property
     def kind(self) -> Any:
