@@ -79,7 +79,7 @@ def ways() -> dict[str, tuple[Any, Sequence[Mapping[str, float]], tuple[int, ...
         "Newton removal, worst case": (made.newton("worst"), STRONGER, SIZES),
         "one-shot removal": (made.one_shot, STRONGER, SIZES),
         "descent to delete, secret state": (made.descent_secret, STRONGER, SIZES),
-        "descent to delete, published state": (made.descent_published, STRONGER[1:3], SIZES),
+        "descent to delete, published state": (made.descent_published, STRONGER[1:4], SIZES),
         "Langevin": (made.langevin_steps, STRONGER[:3], SIZES),
         "DP-SGD": (made.dp_sgd, RATES, SIZES),
         "fine-tuning, gradients clipped": (tuning.fine_tuned("gradient", 0), CLIPPED, few),

@@ -33,7 +33,7 @@ _PLACES = {
     "unlearn": "workflow.verbs",
     "unlearn_batch": "workflow.requests",
     "unlearn_in_sequence": "workflow.requests",
-    "verify": "ledger.verify",
+    "verify": "workflow.verified",
 }
 __all__ = [*_PLACES, "__version__"]  # pyright: ignore[reportUnsupportedDunderAll]
 
@@ -53,7 +53,6 @@ if TYPE_CHECKING:
     from expunge.engine.recipes.sharded_adapters import ShardedAdapters as ShardedAdapters
     from expunge.engine.recipes.sisa import SISA as SISA
     from expunge.engine.recipes.soup import Soup as Soup
-    from expunge.ledger.verify import verify as verify
     from expunge.methods.gradient._gradient import Gradient as Gradient
     from expunge.workflow.forget import forget as forget
     from expunge.workflow.requests import unlearn_batch as unlearn_batch
@@ -64,6 +63,7 @@ if TYPE_CHECKING:
     from expunge.workflow.verbs import evaluate as evaluate
     from expunge.workflow.verbs import load_data as load_data
     from expunge.workflow.verbs import unlearn as unlearn
+    from expunge.workflow.verified import verify as verify
 
 
 def __getattr__(name: str) -> Any:

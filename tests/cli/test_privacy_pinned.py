@@ -9,6 +9,7 @@ import pytest
 
 from expunge.core.canonical import digest, digest_file
 from expunge.workflow.privacy_file import read_privacy
+from expunge.workflow.single import write_manifest
 
 LIMIT = {
     "kinds": ["telemetry"],
@@ -94,3 +95,44 @@ def test_no_certificate_digests_a_file_that_a_guess_at_a_record_makes_anew(call,
     assert "unlearned/coef.safetensors" in stated and "secret" not in stated.partition("predicate")[0]
     for name in ("secret.safetensors", "secret.json"):
         assert digest_file(out / "unlearned" / name).removeprefix("sha256:") not in stated
+
+
+def forged(out, **changes):
+    """The result with another card, and a manifest that fits it."""
+    card = json.loads((out / "outcome.json").read_text())
+    for name, value in changes.items():
+        card[name] = {**card[name], **value} if isinstance(value, dict) else value
+    (out / "outcome.json").write_text(json.dumps(card))
+    write_manifest(out)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"proof": {"units": 1}}, "not that of the result"),
+        ({"proof": {"adversary": "adaptive", "assumptions": ["none"]}}, "not that of the result"),
+        ({"proof": {"accountant": "poisson_gaussian", "numbers": [["sigma", "1e6"]]}}, "not that of the result"),
+        ({"recipe": "sha256:" + "0" * 64}, "another method than its settings name"),
+        ({"notes": {"privacy policy": "ours, version 9"}}, "another policy than the one that the result names"),
+        ({"notes": {"kind of request": "health"}}, "no limit for 'health'"),
+    ],
+    ids=str,
+)
+def test_a_result_that_was_edited_is_not_signed(call, trained, signed, tmp_path, changes, words):
+    out = tmp_path / "out"
+    assert call("unlearn", *trained, "--policy", signed(), "--kind", "telemetry", "--out", out).code == 0
+    forged(out, **changes)
+    said = call("certify", out)
+    assert said.code != 0 and words in said.words and not (out / "certificates").exists()
+
+
+def test_two_requests_of_one_model_are_not_each_counted_alone(call, trained, tmp_path):
+    model = trained[1]
+    for name, ids in (("first", "r1,r2"), ("second", "r3")):
+        assert call("unlearn", "--model", model, "--method", "newton", "--ids", ids, "--out", tmp_path / name).code == 0
+    assert call("certify", tmp_path / "first").code == 0 and call("certify", tmp_path / "first").code == 0
+    said = call("certify", tmp_path / "second")
+    assert said.code == 2 and "another request was certified on the same model" in said.words
+    after = tmp_path / "first" / "unlearned"
+    assert call("unlearn", "--model", after, "--method", "newton", "--ids", "r3", "--out", tmp_path / "third").code == 0
+    assert call("certify", tmp_path / "third").code == 0

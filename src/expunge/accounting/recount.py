@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import sys
 
 from expunge.core.errors import ClaimError, ConfigError, MissingExtra, UnknownName
 from expunge.core.evidence import Proof
 from expunge.core.registry import accountants
 
-TOLERANCE = 1e-4
-"""Share of epsilon by which two versions of an accountant, which round upwards in cells of their own, may differ."""
+ROUNDING = 1e-9
+"""Share of epsilon by which two machines may differ, unless the module of an accountant has a constant ROUNDING of its own."""
 
 
 def recount(proof: Proof) -> float:
@@ -30,7 +31,7 @@ def recount(proof: Proof) -> float:
         raise
     except UnknownName as error:
         raise ClaimError(f"no accountant is called {proof.accountant!r:.80}", why=error.why) from error
-    except (KeyError, ValueError, ConfigError) as error:
+    except (KeyError, ValueError, ArithmeticError, ConfigError) as error:
         raise ClaimError(f"{proof.accountant} cannot read the numbers of the proof", why=str(error)[:200]) from error
 
 
@@ -47,6 +48,7 @@ def recounted(proof: Proof) -> str:
     if counted != str(proof.units):
         return f"the proof speaks of {proof.units} units, its numbers of {counted}"
     found = recount(proof)
-    if math.isfinite(found) and found <= proof.epsilon + TOLERANCE * max(1.0, proof.epsilon):
+    rounding = getattr(sys.modules[accountants.get(proof.accountant).__module__], "ROUNDING", ROUNDING)
+    if math.isfinite(found) and found <= proof.epsilon * (1 + rounding):
         return ""
     return f"the proof states epsilon {proof.epsilon:g}; its numbers come to {found:.4g}"

@@ -12,13 +12,35 @@ from typing import Literal
 
 from expunge.accounting.given import count, positive
 from expunge.accounting.renyi import renyi_epsilon
-from expunge.accounting.shifted import ORDERS, rho_epsilon, shifted_rho
+from expunge.accounting.shifted import MOST_STEPS, ORDERS, rho_epsilon, shifted_rho
 from expunge.core.errors import ConfigError
 from expunge.core.record import record
 
 Bound = Literal["paper", "derived"]
 ROUNDING = 1e-12
-"""Share of a step that float64 may lose, generously."""
+"""Share of a step that float64 may lose beside the sum over rows: that of several thousand columns."""
+REQUEST_STEPS = 100_000
+"""Most steps of a request; who needs more trains again."""
+
+
+def rounding(rows: int) -> float:
+    """Share of a step that float64 may lose, with twice the worst case of a sum over rows, in whatever order.
+
+    >>> rounding(2**12) == 1e-12 + 2**-40
+    True
+    """
+    return ROUNDING + rows * 2.0**-52
+
+
+def request_steps(name: str, value: int) -> int:
+    """The number of steps, if it is whole, above 0 and not beyond ``REQUEST_STEPS``.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if count(name, value, least=1) > REQUEST_STEPS:
+        raise ConfigError(f"{name} is {value}", why=f"{REQUEST_STEPS} are the most", next=f"Give fewer {name}")
+    return value
 
 
 @record
@@ -57,8 +79,10 @@ class Descent:
         positive("the bound of a row's gradient", self.lipschitz)
         positive("the radius", self.radius)
         count("rows", self.rows, least=2)
-        count("steps", self.steps, least=1)
+        request_steps("steps", self.steps)
         count("per_request", self.per_request, least=1)
+        if not self.contraction < 1:
+            raise ConfigError("steps bring nothing together", why="the convexity is lost beside the smoothness")
 
     @property
     def fewest(self) -> int:
@@ -80,15 +104,20 @@ class Descent:
 
     @property
     def steady(self) -> float:
-        """e, the distance to the optimum that every request comes back to."""
+        """e, the distance to the optimum that every request comes back to; never less than what rounding moves."""
         shrunk = self.contraction**self.steps
-        return shrunk * self.drift / (1 - shrunk)
+        return max(shrunk * self.drift / (1 - shrunk), self.lost)
+
+    @property
+    def lost(self) -> float:
+        """How far rounding moves an iterate at most: a share of every step, contracted ever after."""
+        each = rounding(self.rows) * (self.radius + 2 * self.lipschitz / (self.strong + self.smooth))
+        return each / (1 - self.contraction)
 
     @property
     def shift(self) -> float:
         """The largest distance between unlearned and retrained before the noise; rounding included."""
-        lost = ROUNDING * (self.radius + 2 * self.lipschitz / (self.strong + self.smooth))
-        return 2 * (self.steady + lost / (1 - self.contraction))
+        return 2 * (self.steady + self.lost)
 
 
 @record
@@ -183,6 +212,8 @@ class Walk:
                 count(name, value)
         if len(self.steps) != len(self.removed) + 1:
             raise ConfigError("steps are those of the training and those after each request")
+        if sum(self.steps) > MOST_STEPS:
+            raise ConfigError(f"{sum(self.steps)} steps are more than are counted", next=f"Take {MOST_STEPS} at most")
         if sum(self.removed) >= self.rows:
             raise ConfigError("no row would be left")
         if not self.penalty > 0:
@@ -206,7 +237,7 @@ class Walk:
             return 0.0
         gaps: list[float] = []
         ahead = sum(self.removed)
-        lost = 2 * ROUNDING * (self.radius + self.lr * (self.row_bound + self.penalty * self.radius))
+        lost = 2 * rounding(self.rows) * (self.radius + self.lr * (self.row_bound + self.penalty * self.radius))
         for steps, removed in zip(self.steps, (*self.removed, 0), strict=True):
             gaps += [self.lr * ahead * self.row_bound / self.rows + lost] * steps
             ahead -= removed

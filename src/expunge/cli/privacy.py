@@ -106,8 +106,8 @@ def judge(
     Example: expunge privacy judge ours.privacy.json runs/mine/certificates/model.certificate.json --kind health
     """
     from expunge.core.canonical import plain
-    from expunge.ledger.verify import verify
     from expunge.workflow.privacy_file import judge_certificate, verify_privacy
+    from expunge.workflow.verified import verify
 
     found = verify_privacy(present(file, "privacy policy"), key=None if key is None else public_key(key))
     checked = verify(present(certificate, "certificate"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,23 +41,18 @@ def verify(
     Example: expunge verify runs/demo/certificates/npo.certificate.json
     """
     from expunge.core.certificate import printable
-    from expunge.ledger.verify import verify as check
     from expunge.workflow.policy_file import disputed, standing
-    from expunge.workflow.privacy_reading import misread, readings
+    from expunge.workflow.privacy_reading import readings
     from expunge.workflow.probe_verify import is_result
     from expunge.workflow.proved import again
     from expunge.workflow.purged import purged_among
+    from expunge.workflow.verified import verify as check
 
     given = None if key is None else public_key(key)
     if is_result(present(certificate, "certificate")):
         return _probe(certificate, given, allow_demo, as_json)
     found = check(certificate, key=given, root=run, allow_demo=allow_demo)
     judged = {a.name: a.policy for a in found.certificate.artefacts if a.policy} if found.certificate else {}
-    wrong = [printable(f"{name}: {reason}") for name, policy in judged.items() for reason in disputed(policy)]
-    wrong += misread(found.certificate) if found.certificate else []
-    unproven, proven = again(found.certificate) if found.certificate else ([], [])
-    wrong += map(printable, unproven)
-    found = replace(found, problems=(*found.problems, *wrong))
     if as_json:
         say_json(_found(found, judged))
         return found.exit_code
@@ -68,6 +63,7 @@ def verify(
     for name, policy in judged.items():
         if not disputed(policy) and (told := standing(policy)):
             say(printable(f"{name}: judged by {policy.name}, version {policy.version}, {told}"))
+    proven = again(found.certificate)[1] if found.certificate else ()
     for line in (*proven, *(readings(found.certificate) if found.certificate else ())):
         say(printable(line))
     if gone := purged_among(found.root, found.missing):

@@ -194,7 +194,10 @@ _BY_TYPE: dict[type, tuple[str, ...]] = {
         "That records which stay are protected from whoever has the models before and after: the two differ by more "
         "than what went.",
     ),
-    Certified: ("A bound on earlier requests, or on requests chosen after seeing the model, beyond the proof's.",),
+    Certified: (
+        "A bound on earlier requests, or on requests chosen after seeing the model, beyond the proof's.",
+        "That the training was run with the stated numbers: that is the word of whoever signed.",
+    ),
     Purged: ("Deletion from backups, snapshots or the medium below the file system.",),
     Empirical: (
         "That a low attack score proves absence: attacks that are not listed, or with more effort, may succeed.",

@@ -28,7 +28,7 @@ from expunge.engine.train import only
 from expunge.targets.causal_lm import CausalLM
 from expunge.targets.noisy.block_schedule import BlockSchedule, fine_tune_blocks
 from expunge.targets.noisy.fine_tuning import Gradient, GradientClipping, ModelClipping, fine_tune
-from expunge.targets.noisy.noise import F
+from expunge.targets.noisy.noise import F, Normal
 
 Plan = GradientClipping | ModelClipping | BlockSchedule
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from expunge.core.errors import ClaimError
 from expunge.core.outcome import Outcome, Overlay
-from expunge.core.provenance import Replayable, Sharded, Statistics
+from expunge.core.provenance import Convex, Guarded, Private, Replayable, Sharded, Statistics
 from expunge.core.request import Records, Request
 
 
@@ -42,5 +42,6 @@ def check_answers(request: Request, outcome: Outcome[Any] | Overlay[Any]) -> Non
 
 def _held(target: Any) -> Collection[str]:
     """Ids of the records that a target says it holds, where it records them so that it can forget."""
-    known = isinstance(getattr(target, "provenance", None), (Statistics, Sharded, Replayable))
+    listing = (Statistics, Sharded, Replayable, Private, Convex, Guarded)
+    known = isinstance(getattr(target, "provenance", None), listing)
     return getattr(target, "ids", ()) if known else ()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ from expunge.workflow.privacy_file import PAYLOAD_TYPE, PrivacyFile, today, veri
 FILE = "privacy.json"
 """The signed policy, in the folder of a run."""
 NOTE, KIND = "privacy policy", "kind of request"
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -115,13 +113,17 @@ def judged(out: Path, outcome: Outcome[Any] | Overlay[Any], key: PublicKey | Non
         LedgerError: no trusted key signed it.
         ClaimError: it does not accept the claim, today.
     """
-    stated = str(outcome.notes.get(NOTE, ""))
-    if not stated:
-        return
+    stated = {name: str(outcome.notes[name]) for name in (NOTE, KIND) if name in outcome.notes}
     path = out / FILE
+    if not stated and not path.is_file():
+        return
     if not path.is_file():
-        raise StoreError(f"{path} is missing", why=f"the result is judged by {stated}", next="Restore it")
-    pinned = pin(path, str(outcome.notes.get(KIND, "")), key=key)
-    if digest(pinned.file.policy) not in _DIGEST.findall(stated):
-        raise StoreError(f"{path} is another policy than the one that was fixed", why=f"that was {stated}")
+        raise StoreError(f"{path} is missing", why=f"the result is judged by {stated.get(NOTE)}", next="Restore it")
+    pinned = pin(path, stated.get(KIND, ""), key=key)
+    if pinned.told() != stated:
+        raise StoreError(
+            f"{path} is another policy than the one that the result names",
+            why=f"that is {stated.get(NOTE, 'none')}",
+            next="Run expunge unlearn again",
+        )
     pinned.require(outcome.claim)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,55 @@ from expunge.core.certificate import Certificate, Residue
 from expunge.core.errors import ClaimError, ExpungeError, MissingExtra
 from expunge.core.evidence import Proof
 from expunge.core.outcome import Outcome, Overlay
+from expunge.core.provenance import Convex, Private
+from expunge.core.registry import methods
+from expunge.core.space import with_settings
+from expunge.ledger.home import home
+from expunge.ledger.leaf import Kind, State, read
+from expunge.ledger.log import Log, log_path
+
+
+def require_proven(outcome: Outcome[Any] | Overlay[Any], settings: Mapping[str, Any], request: str) -> None:
+    """Raise unless a proof follows from its result, counts up, and is the only one of its model.
+
+    Args:
+        outcome: as it was kept.
+        settings: of the method, where they differ from its defaults.
+        request: ``Request.id``.
+
+    Raises:
+        ClaimError: the proof is not what the method derives from the target, its numbers come to more than it states,
+            or another request was certified on the same model.
+        MissingExtra: what the accountant computes with is not installed.
+    """
+    if isinstance(outcome, Overlay) or outcome.proof is None:
+        return
+    method = with_settings(methods.get(outcome.method.partition("/")[0]), dict(settings))
+    if method.digest() != outcome.recipe:
+        raise ClaimError(
+            "the result was made by another method than its settings name", next="Run expunge unlearn again"
+        )
+    if hasattr(method, "prove") and method.prove(outcome.target) != outcome.proof:
+        raise ClaimError("the proof is not that of the result", next="Run expunge unlearn again")
+    require_recounted(outcome)
+    if isinstance(outcome.original.provenance, (Private, Convex)):
+        _require_alone(outcome.before, request)
+
+
+def _require_alone(before: str, request: str) -> None:
+    """Raise where the log of this home holds a certificate of another request that was answered from the same model.
+
+    Both results would count themselves alone, and together they tell more than either says.
+    """
+    with Log(log_path(home())) as log:
+        entries = (read(body).entry for _, body in log.bodies())
+        found = [e for e in entries if e.kind == Kind.CERTIFICATE and e.digests.get("before") == before]
+    if any(entry.state == State.CERTIFIED and entry.request != request for entry in found):
+        raise ClaimError(
+            "another request was certified on the same model",
+            why="each of two results would count itself alone, and a budget could be spent twice",
+            next="Ask for these records of the result of that request, so that both are counted",
+        )
 
 
 def require_recounted(outcome: Outcome[Any] | Overlay[Any]) -> None:

@@ -49,7 +49,7 @@ from expunge.workflow.own_rate import warn_untuned
 from expunge.workflow.privacy_pinned import FILE as PRIVACY
 from expunge.workflow.privacy_pinned import Pinned, judged
 from expunge.workflow.privacy_reading import with_reading
-from expunge.workflow.proved import left_over, listed, require_recounted
+from expunge.workflow.proved import left_over, listed, require_proven
 from expunge.workflow.recompute import FINDINGS, KEPT, certifying_policy, compare
 from expunge.workflow.replay_note import Note, audited, note_path
 from expunge.workflow.request_paths import ROLES, Paths, read_selection
@@ -467,7 +467,7 @@ def certify_folder(out: Path, *, key: PublicKey | None = None) -> tuple[Certific
             replay, known["audit"] = audited(out, outcome.replay, partial(_looked_up, out, outcome, original))
             outcome = replace(outcome, replay=replay)
         judged(out, outcome, key)
-        require_recounted(outcome)
+        require_proven(outcome, read_json(out / CARD)["settings"], request.id)
         left = (*parts_left(original), *left_over(outcome))
         certificate = with_reading(issue(request, outcome, residue=(*residue_below(out), *left, *ELSEWHERE), **known))
         signer = ensure_key(home())

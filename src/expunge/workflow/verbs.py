@@ -23,6 +23,7 @@ from expunge.core.wishes import answering, meaning, require_answers
 from expunge.workflow.answers import check_answers
 from expunge.workflow.policy_file import promised
 from expunge.workflow.privacy_reading import with_reading
+from expunge.workflow.proved import left_over, require_recounted
 from expunge.workflow.repeats import keeps_repeats, require_keeps, with_repeats
 from expunge.workflow.run import require_extra
 from expunge.workflow.saved import CARD, Saved
@@ -472,6 +473,7 @@ def certify(
             why="another model was measured, or this one changed since",
             next="Evaluate the outcome that is to be certified",
         )
+    require_recounted(outcome)
     original = () if outcome.original is outcome.target else (Residue("the original model", "it was left as it is"),)
     certificate = issue(
         request,
@@ -479,7 +481,7 @@ def certify(
         evidence=evidence.assessed.measurements if evidence else (),
         policy=evidence.policy if evidence else None,
         assessment=evidence.assessed.assessment if evidence else None,
-        residue=(*original, *residue),
+        residue=(*original, *left_over(outcome), *residue),
         name=getattr(outcome.target, "name", "") if outcome.target.kind == "datastore" else "model",
     )
     return with_reading(certificate)

@@ -101,6 +101,9 @@ def test_a_record_may_be_in_several_parts_or_in_none_and_is_forgotten_all_the_sa
     parts = apart(ids, shards=5, epochs=(1, 1), share=0.2, seed=3)
     copies = np.array([sum(name in set(part.ids) for part in parts) for name in ids])
     assert abs(copies.mean() - 1.0) < 0.1 and copies.min() == 0 and copies.max() >= 3
+    held = np.array([[name in set(part.ids) for name in ids] for part in parts])
+    # 2,000 independent draws: seven standard deviations.
+    assert np.abs(np.corrcoef(held) - np.eye(5)).max() < 7 / np.sqrt(2000)
     target = recipe(0.05).train(TABLE, seed=0)
     nowhere = next(name for name in TABLE.ids() if name not in target.parts.ids)
     assert nowhere in target.ids
@@ -162,6 +165,44 @@ def test_a_changed_folder_is_refused(tmp_path):
     (tmp_path / "model" / "answered.json").unlink()
     with pytest.raises(TargetError, match="nothing says how many answers"):
         load_voted(tmp_path / "model")
+
+
+def test_others_on_the_machine_can_read_neither_key_nor_placement(tmp_path):
+    def mode(*path):
+        return tmp_path.joinpath(*path).stat().st_mode & 0o777
+
+    target = recipe().train(TABLE, seed=0, workdir=tmp_path)
+    assert (mode("voted"), mode("voted", "key.json")) == (0o700, 0o600)
+    forget(target, "r4", workdir=tmp_path / "work").target.save(tmp_path / "result")
+    [work] = [path for path in (tmp_path / "work").iterdir() if path.is_dir()]
+    assert mode(work) == mode("result", "parts") == 0o700 and mode("result", "parts", "target.json") == 0o600
+
+
+SGD = Estimator("sklearn.linear_model:SGDClassifier", (0, 1), {"loss": "log_loss"})
+
+
+@pytest.mark.parametrize("trainer", [BAYES, SGD])
+def test_inputs_are_looked_at_before_any_part_and_errors_of_parts_do_not_show(trainer, tmp_path):
+    """Parts that saw one class and parts that saw two answer alike to what they would stumble over."""
+    AdaptiveSISA(SISA(trainer, shards=4, epochs=2), 0.5, answers=40).train(TABLE, seed=0).save(tmp_path / "model")
+    target = load_voted(tmp_path / "model")
+    assert target.columns == 2
+    for wrong in (
+        [[np.nan, 0.0]],
+        [[np.inf, 0.0]],
+        [[1.0]],
+        [[1.0, 2.0, 3.0]],
+        [1.0, 2.0],
+        [["x", "y"]],
+        [],
+        [[1], [1, 2]],
+    ):
+        with pytest.raises(StoreError, match="the rows are not|rows of shape"):
+            target.predict(wrong)
+        assert target.left == 40
+    huge = target.predict([[1e300, -1e300]] * 3)  # beyond what an estimator takes
+    assert set(huge) <= {0, 1} and target.left == 37
+    assert target.predict(np.zeros((0, 2))).shape == (0,) and target.left == 37
 
 
 def test_rows_that_changed_and_other_targets_are_refused():

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from expunge.accounting.gaussian import gaussian_epsilon
 from expunge.accounting.recount import recount, recounted
+from expunge.accounting.shifted import rho_epsilon
 from expunge.core.access import Access
 from expunge.core.canonical import digest_folder
 from expunge.core.earning import earn
@@ -19,6 +21,8 @@ from expunge.core.provenance import Convex
 from expunge.core.registry import accountants, methods, recipes
 from expunge.core.selection import Selection
 from expunge.data.table import Table
+from expunge.methods.certified.langevin import retained_of
+from expunge.targets.noisy.descending import descend
 from expunge.targets.noisy.losses import Logistic
 from expunge.targets.noisy.noise import System
 from expunge.targets.noisy.target import Published, class_places, load_noisy
@@ -32,6 +36,11 @@ LOSS = Logistic(penalty=0.1, radius=4.0)
 SCALE = float(np.linalg.norm(X, axis=1).max())
 OWN = {"descent_to_delete": {"steps": 8}, "one_shot_removal": {"most": 4}, "langevin": {"most": 4, "bound": "derived"}}
 NAMES = sorted(OWN)
+UNFIT = {
+    "descent_to_delete": ({"steps": 10**8}, ConfigError, "100000 are the most"),
+    "one_shot_removal": ({"requests": 0}, ConfigError, "requests is 0"),
+    "langevin": ({"more": 10**8}, ConfigError, "100000 are the most"),
+}
 
 
 def table(classes=2):
@@ -67,7 +76,8 @@ def test_two_requests_earn_their_claims_and_whoever_has_the_numbers_comes_to_the
         assert gone not in after.ids and len(after.ids) == ROWS - units and after.digest() != outcome.before
         assert after.requests == units and isinstance(after.provenance, Convex)
         target = after
-    assert proof.valid_until == (ROWS // 2 if name == "descent_to_delete" else 4)
+    # Of ten requests of one row each eight are left.
+    assert proof.valid_until == (10 if name == "descent_to_delete" else 4)
     assert set(outcome.left) == (set() if name == "langevin" else {"unpublished.safetensors"})
     first = made(name, randomness="seed").train(store, seed=4)
     assert before != target.digest() and (weights != first.weights).any(), "secret noise does not follow from the seed"
@@ -114,7 +124,7 @@ def test_before_the_noise_unlearned_and_retrained_are_as_close_as_is_proven(name
         target = methods.get(name).unlearn(target, Selection(forget=store.get([gone])), seed=0).target
     again = recipe.pinned(store, seed=0).train(store.without(["r2", "r7", "r9"]), seed=4)
     plan = target.setup.plan
-    assert again.setup == target.setup and again.units == target.units == 3
+    assert again.setup == target.setup and again.absent == target.units == 3 and again.units == target.absent == 0
     shift = plan.sensitivity if name == "descent_to_delete" else plan.sensitivity(3)
     unlearned = target.secret[kept]
     if name == "one_shot_removal":
@@ -136,7 +146,9 @@ def test_neither_order_nor_grouping_of_requests_changes_what_one_shot_keeps(orde
     for group in groups:
         outcome = forget(target, *group)
         target = outcome.target
-    assert outcome.proof.epsilon == at_once.proof.epsilon and outcome.proof.numbers == at_once.proof.numbers
+    numbers, published = (dict(one.proof.numbers) for one in (outcome, at_once)), str(len(groups))
+    assert next(numbers) == {**next(numbers), "publications": published}
+    assert outcome.proof.epsilon >= at_once.proof.epsilon
     for name, array in at_once.target.secret.items():
         np.testing.assert_allclose(target.secret[name], array, atol=1e-12)
 
@@ -159,9 +171,11 @@ def test_the_order_of_requests_changes_no_number_of_the_proof(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_records_that_it_does_not_hold_cost_nothing(name):
-    target = made(name).train(table().without(["r1"]), seed=4)
+    target = made(name, rows=ROWS).train(table().without(["r1", "r2"]), seed=4)
     outcome = forget(target, "r1")
     assert outcome.claim.epsilon == 0 and outcome.target.digest() == target.digest() and outcome.left == {}
+    then = forget(target, "r1", "r5")
+    assert then.proof.units == then.target.units == 1 and then.target.absent == 2 and then.proof.epsilon > 0
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -274,6 +288,9 @@ def test_what_does_not_fit_is_refused_before_training(name):
     for store, more, error, message in (
         (table(), {"scale": 0.1}, StoreError, "above 1"),
         (table(), {"scale": 0.0}, ConfigError, "scale"),
+        (table(), {"epsilon": 0.0}, ConfigError, "epsilon is 0.0. it has to be a finite number above 0"),
+        (table(), {"epsilon": -1.0}, ConfigError, "above 0"),
+        (table(), *UNFIT[name]),
         (table(), {"classes": (0, 7)}, StoreError, "none of the classes 0, 7"),
         (table(), {"rows": ROWS - 1}, ConfigError, "the plan holds for"),
         (table(), {"rows": 1000}, ConfigError, "the plan holds for"),
@@ -307,11 +324,95 @@ def test_epsilon_is_monotone_in_rows_and_noise(units, more, sigma, factor):
     fixed = {"strong": "0.1", "lipschitz": "1.4", "hessian_lipschitz": "0.1", "rows": "100", "tolerance": "1e-10"}
     fixed |= {"bound": "derived", "heads": "2"}
 
-    def epsilon(units, sigma):
-        numbers = tuple({**fixed, "units": str(units), "sigma": repr(sigma)}.items())
+    def epsilon(units, sigma, publications=1, absent=0):
+        told = {"units": units, "sigma": sigma, "publications": publications, "absent": absent}
+        numbers = tuple({**fixed, **{name: repr(value) for name, value in told.items()}}.items())
         return recount(Proof("one_shot_removal", ("...",), numbers, delta=1e-3))
 
     assert epsilon(units, sigma * factor) <= epsilon(units, sigma) <= epsilon(units + more, sigma)
+    assert epsilon(units, sigma) < epsilon(units, sigma, 2) == pytest.approx(epsilon(units, sigma / 2**0.5))
+    assert epsilon(units, sigma, 1, more) == epsilon(units + more, sigma)
+    with pytest.raises(ClaimError, match="cannot read the numbers"):
+        epsilon(units, sigma, 0)
+
+
+@pytest.mark.parametrize("name", ["descent_to_delete", "one_shot_removal"])
+def test_epsilon_is_of_all_models_of_a_line_and_is_spent_with_the_requests(name):
+    target, stated = made(name, requests=3).train(table(), seed=4), []
+    for gone in ("r1", "r2", "r3"):
+        outcome = forget(target, gone)
+        stated, target = [*stated, outcome.proof.epsilon], outcome.target
+        assert recounted(outcome.proof) == ""
+        assert f"its numbers come to {stated[-1]:.3g}"[:-1] in recounted(replace(outcome.proof, epsilon=stated[-1] / 2))
+    assert stated[0] < stated[1] < stated[2] <= 1 + 1e-9 and stated[2] > 0.999 or name == "one_shot_removal"
+    plan, shift = target.setup.plan, target.setup.plan.sensitivity
+    alone = shift if name == "descent_to_delete" else shift(3)
+    together = gaussian_epsilon(plan.delta, sigma=plan.sigma, sensitivity=np.sqrt(3) * alone)
+    assert stated[2] == pytest.approx(together) and outcome.proof.valid_until == 3
+    assert any("no second result" in line for line in outcome.proof.assumptions)
+    before = target.digest()
+    with pytest.raises(RequestError, match="after 3 requests, all together"):
+        forget(target, "r4")
+    assert target.digest() == before
+    fewer = {**dict(outcome.proof.numbers), "publications": "1"}
+    if name == "descent_to_delete":  # three rows cannot have gone in one request of one row
+        with pytest.raises(ClaimError, match="cannot read the numbers"):
+            recount(replace(outcome.proof, numbers=tuple(fewer.items())))
+
+
+def test_langevin_binds_its_units_to_the_rows_that_its_steps_answered_for():
+    proof = forget(made("langevin").train(table(), seed=4), "r7", "r8").proof
+    assert dict(proof.numbers)["units"] == "2"
+    more = tuple({**dict(proof.numbers), "units": "3"}.items())
+    with pytest.raises(ClaimError, match="cannot read the numbers"):
+        recounted(replace(proof, numbers=more, units=3))
+    assert "speaks of 3 units" in recounted(replace(proof, units=3))
+    steps = tuple({**dict(proof.numbers), "steps": "200 100000000000"}.items())
+    with pytest.raises(ClaimError, match="cannot read the numbers"):
+        recount(replace(proof, numbers=steps))
+
+
+def test_langevin_finds_many_steps_without_counting_each():
+    target = made("langevin", more=3000, steps=50, loss=Logistic(penalty=0.001, radius=4.0)).train(table(), seed=4)
+    plan = forget(target, "r1", "r2", "r3", "r4").target.setup.plan
+    last = plan.steps[-1]
+    fewer = replace(plan, steps=(50, last - 1))
+    assert 100 < last <= 3000 and plan.epsilon(1e-3) <= 1 < fewer.epsilon(1e-3)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"), [(1.0, 2.0, "protected"), (2.0, 10.0, "all 2"), (10.0, 1e6, "not p")]
+)
+def test_a_row_that_stays_is_called_protected_only_where_its_epsilon_is_small(low, high, words):
+    target = made("langevin", bound="derived").train(table(), seed=4)
+    outcome = forget(target, "r1")
+    plan, at = outcome.target.setup.plan, np.sqrt(low * high)
+    while rho_epsilon(plan.retained_rho, 1e-3) > at:
+        plan = replace(plan, temperature=plan.temperature * 1.05)
+    while rho_epsilon(plan.retained_rho, 1e-3) < at:
+        plan = replace(plan, temperature=plan.temperature / 1.05)
+    model = replace(outcome.target, setup=replace(outcome.target.setup, plan=plan))
+    assert retained_of(model).startswith(words)
+
+
+@pytest.mark.parametrize("steps", [330, 400, 100_000])
+def test_where_steps_leave_nothing_else_training_still_runs_to_what_rounding_leaves(steps):
+    loss = Logistic(penalty=1.0, radius=1.2)
+    target = made("descent_to_delete", steps=steps, loss=loss).train(table(), seed=4)
+    plan = target.setup.plan
+    optimum = descend(loss, np.zeros(3), target.scaled(), target.signs()[0], 500)
+    assert plan.first_steps(np.zeros(3)) > 5 and 0 < plan.steady < 1e-10
+    assert np.linalg.norm(target.secret["iterate"][0] - optimum) <= plan.sensitivity < 1e-10
+
+
+def test_a_long_row_is_named_by_its_record():
+    long = X + 40 * (np.arange(ROWS) == 73)[:, None]
+    for act in (
+        lambda: made("langevin").check(Table(IDS, long, LABELS[2]), seed=0),
+        lambda: made("langevin").train(Table(IDS, long, LABELS[2]), seed=0),
+    ):
+        with pytest.raises(StoreError, match="record 'r73' has norm .*, above 1"):
+            act()
 
 
 def test_the_registries_know_them():

@@ -163,7 +163,47 @@ def test_long_rows_are_clipped_where_that_is_declared(people: tuple[F, F]) -> No
     )
 
 
+@settings(max_examples=10)
+@given(heads=st.sampled_from([4, 9]), temperature=st.floats(0.1, 2))
+def test_heads_cost_what_one_does_at_as_much_less_noise(heads: int, temperature: float) -> None:
+    for bound in ("paper", "derived"):
+        one = replace(NOISY, bound=bound, temperature=temperature / heads**0.5)
+        many = replace(NOISY, bound=bound, temperature=temperature, heads=heads)
+        assert many.epsilon(DELTA) == pytest.approx(one.epsilon(DELTA), rel=1e-9)
+        assert many.renyi(3.0) == pytest.approx(one.renyi(3.0), rel=1e-9)
+
+
+def test_descent_keeps_within_a_ball_that_the_minimum_is_outside_of(people: tuple[F, F]) -> None:
+    X, y = people
+    narrow = Logistic(penalty=0.1, radius=0.3)
+    assert np.linalg.norm(descend(LOSS, np.zeros(2), X, y, 300)) > 0.6
+    found = descend(narrow, np.zeros(2), X, y, 300)
+    slope = narrow.row_sum(found, X, y) / len(X) + 0.1 * found
+    assert np.linalg.norm(found) == pytest.approx(0.3, abs=1e-12)
+    # At the least point of the ball the slope points straight inwards.
+    assert found @ slope == pytest.approx(-0.3 * np.linalg.norm(slope))
+
+
+def test_removal_takes_the_rows_out_of_the_curvature_too(people: tuple[F, F]) -> None:
+    X, y = people
+    kept = one_shot_removal.without(ONCE, LOSS, one_shot_removal.fit(ONCE, LOSS, X, y), X[:5], y[:5])
+    np.testing.assert_allclose(kept.curvature, LOSS.hessian_sum(kept.weights, X[5:], y[5:]), rtol=1e-12)
+
+
+def test_publications_of_a_line_cost_what_one_does_at_as_much_less_noise() -> None:
+    for plan in (DESCENT, replace(DESCENT, secret=False)):
+        nine = replace(plan, requests=9, sigma=3 * plan.sigma)
+        assert nine.epsilon == pytest.approx(plan.epsilon) and nine.sensitivity == plan.sensitivity
+        assert nine.calibrated(0.7).sigma == pytest.approx(3 * plan.calibrated(0.7).sigma)
+    nine = replace(ONCE, requests=9, sigma=3 * ONCE.sigma)
+    assert nine.epsilon(4) == pytest.approx(ONCE.epsilon(4))
+    assert nine.calibrated(0.7).sigma == pytest.approx(3 * ONCE.calibrated(0.7).sigma)
+
+
 def test_rounding_counts_where_steps_leave_nothing_else() -> None:
+    many = replace(DESCENT, rows=10**7, steps=10**4)
+    assert many.sensitivity > 500 * replace(DESCENT, steps=10**4).sensitivity  # a sum of so many loses more
+    assert many.first_steps(np.zeros(2)) > 20
     assert replace(DESCENT, steps=10**4).sensitivity > 1e-12
 
 

@@ -1,5 +1,6 @@
 """Labels are drawn by the stated vote, and nothing else gets out."""
 
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -58,6 +59,23 @@ def test_that_no_part_has_a_record_left_does_not_show(tmp_path):
     target = voted(tmp_path, SAID, rows=(0, 0, 0, 0), answers=200)
     found = [str(label) for _ in range(100) for label in target.predict(X)]
     assert {"yes", "no"} == set(found) and target.left == 0
+
+
+def test_a_part_that_fails_has_no_vote_and_the_answer_is_spent_first(tmp_path):
+    target, left = voted(tmp_path, SAID, rows=(2, 1, 3, 1), answers=4), []
+
+    def outputs(model, inputs):
+        left.append(target.left)
+        if model == 2:
+            warnings.warn("part 2", stacklevel=1)
+            raise ValueError("part 2 does not know this")
+        return SAID[model]
+
+    target.parts.trainer.outputs = outputs
+    assert target.predict(X).tolist() == ["yes", "no"] and left == [2, 2, 2, 2] and target.left == 2
+    with pytest.raises(ClaimError):
+        target.predict(np.zeros((3, 1)))
+    assert len(left) == 4, "no part is asked for what is not paid for"
 
 
 def test_a_vote_without_noise_is_refused():

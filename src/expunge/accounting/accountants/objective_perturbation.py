@@ -12,6 +12,10 @@ from expunge.core.errors import ConfigError
 ROUNDING = 1e-12
 
 
+ROUNDING = 1e-4
+"""Share of epsilon by which two versions of the PLD accountant, which rounds upwards in cells of its own, may differ."""
+
+
 def objective_perturbation(delta: float, numbers: Mapping[str, str]) -> float:
     """Epsilon of Newton removal: K heads of sqrt(2 ln(1.5 / delta_head)) residual / sigma each, in sum.
 

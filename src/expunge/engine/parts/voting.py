@@ -62,7 +62,9 @@ def load_voted(folder: Path) -> Voted:
     except (KeyError, ValidationError) as error:
         raise TargetError(f"the card of {folder} states no vote", why=str(error).partition("\n")[0]) from error
     members = frozenset(read_json(folder / MEMBERS))
-    target = Voted(load_sharded(folder / PARTS), votes, members, card["forgotten"], AnswerCount(folder))
+    target = Voted(
+        load_sharded(folder / PARTS), votes, members, card["forgotten"], AnswerCount(folder), card.get("columns")
+    )
     if target.digest() != card["digest"]:
         raise TargetError(f"the model in {folder} changed since it was saved", why="its digest differs from its card's")
     return target

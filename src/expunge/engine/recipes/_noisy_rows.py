@@ -9,9 +9,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from expunge.accounting.given import positive
+from expunge.accounting.strongly_convex import ROUNDING
 from expunge.core.canonical import digest
 from expunge.core.counting import tell
-from expunge.core.errors import ConfigError
+from expunge.core.errors import ConfigError, StoreError
 from expunge.core.protocols import Store
 from expunge.data.table import Table
 from expunge.targets.noisy.losses import Logistic
@@ -76,8 +77,21 @@ def check_rows(recipe: Any, store: Store) -> None:
             f"the plan holds for {least} to {pinned.rows} rows, not {len(store.ids())}", next="Leave rows out"
         )
     if isinstance(table, Table) and table.y is not None:
-        places = class_places(pinned.classes, table.y.tolist())
-        pinned.loss.rows(np.asarray(table.X, np.float64) / pinned.scale, signs_of(places, pinned.classes)[0])
+        class_places(pinned.classes, table.y.tolist())
+        _scaled(pinned, table)
+
+
+def _scaled(recipe: NoisyRecipe, table: Table) -> F:
+    """Rows (n, d) divided by the scale; raises where one is to be refused for its norm, and says whose it is."""
+    X = np.asarray(table.X, np.float64) / recipe.scale
+    norms = np.linalg.norm(X, axis=1)
+    if recipe.loss.beyond == "refuse" and (long := np.flatnonzero(~(norms <= 1 + ROUNDING))).size:
+        raise StoreError(
+            f"record {table.ids()[long[0]]!r} has norm {norms[long[0]]:.6g} after division by the scale, above 1",
+            why=f"{long.size} of {len(norms)} do; one could then move the model further than the noise covers",
+            next="Give a larger scale that does not depend on the records, or beyond: clip in the loss",
+        )
+    return X
 
 
 def noisy_model(recipe: Any, store: Store, *, seed: int, name: str) -> NoisyModel:
@@ -99,7 +113,7 @@ def noisy_model(recipe: Any, store: Store, *, seed: int, name: str) -> NoisyMode
     places = class_places(made.classes, table.y.tolist())
     plan, promise = made.settled()
     setup = Setup(plan, made.loss, made.classes, made.scale, promise, made.randomness)
-    X, rng = np.asarray(table.X, np.float64) / made.scale, drawn_from(made.randomness, seed, name, "training")
+    X, rng = _scaled(made, table), drawn_from(made.randomness, seed, name, "training")
     found = [made.fit(plan, X, y, rng) for y in signs_of(places, made.classes)]
     weights = np.stack([weights for weights, _, _ in found])
     secret = {key: np.stack([kept[key] for _, kept, _ in found]) for key in found[0][1]}

@@ -6,6 +6,7 @@ although each deletion is exact. Published votes that are private in the placeme
 
 from __future__ import annotations
 
+import json
 import secrets
 import shutil
 import time
@@ -16,9 +17,10 @@ from expunge.accounting.given import probability
 from expunge.core.canonical import digest, read_json
 from expunge.core.counting import tell
 from expunge.core.errors import ConfigError
-from expunge.core.files import write_json
+from expunge.core.files import write_bytes
 from expunge.core.protocols import Store
 from expunge.core.record import record
+from expunge.data.table import Table
 from expunge.engine.parts.building import build, card_of
 from expunge.engine.parts.folder import place_for
 from expunge.engine.parts.rows import subjects_of
@@ -147,7 +149,8 @@ class AdaptiveSISA:
             card = card_of(self.sisa.trainer, seed=key, salt=digest([key, "salt"])[-64:], **made)
             parts = build(place.path / PARTS, store, manifests, card, pool=pool, stage=stage)
             count = AnswerCount.begin(place.path)
-            target = Voted(parts, self.votes(len(members)), members, 0, count)
+            columns = store.X.shape[1] if isinstance(store, Table) else None
+            target = Voted(parts, self.votes(len(members)), members, 0, count, columns)
             place.goes_with(parts)
         tell(seconds=time.perf_counter() - started, steps=0, tokens=0)
         return target
@@ -159,8 +162,8 @@ def _key_in(folder: Path) -> int:
     if path.is_file() and not ((folder / BEFORE).is_file() and AnswerCount(folder).handed_to):
         return int(read_json(path)["key"], 16)
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    write_json(path, {"key": secrets.token_hex(32)})
+    folder.mkdir(parents=True, mode=0o700)
+    write_bytes(path, json.dumps({"key": secrets.token_hex(32)}).encode(), mode=0o600)
     return int(read_json(path)["key"], 16)
 
 

@@ -24,12 +24,13 @@ class DescentToDeleteTraining:
 
     Args:
         loss: with its penalty; within ``sqrt(2 ln 2 / penalty)`` of 0 lies every minimiser, which a radius may be.
-        epsilon: nats, of each published model, however many requests there were.
+        epsilon: nats, of the models published after all requests together; less before.
         delta: probability.
         steps: of each request, where the state is secret.
         per_request: the most rows that a request may name.
         secret: whether the weights without noise are kept, and fresh noise drawn for each publication; else the next
             request starts from what was published, and takes more steps.
+        requests: that may be answered; the noise is made for the models published after all of them together.
         bound: ``paper`` quotes the published constant, ``derived`` is proven here and needs half the noise or less.
         scale: by which rows are divided before norms are looked at; public.
         classes: all that there may be; empty for those of the first training.
@@ -45,6 +46,7 @@ class DescentToDeleteTraining:
     steps: int = 20
     per_request: int = 1
     secret: bool = True
+    requests: int = 10
     bound: Bound = "paper"
     scale: float = 1.0
     classes: tuple[Label, ...] = ()
@@ -70,6 +72,7 @@ class DescentToDeleteTraining:
             secret=self.secret,
             bound=self.bound,
             heads=heads_of(self.classes),
+            requests=min(self.requests, self.rows // 2),
         ).calibrated(self.epsilon)
         return plan, Promise(self.epsilon, self.delta, self.rows // 2)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from expunge.accounting.given import count
-from expunge.accounting.strongly_convex import Bound
+from expunge.accounting.strongly_convex import Bound, request_steps
 from expunge.core.protocols import Store
 from expunge.core.record import record
 from expunge.engine.recipes._noisy_rows import check_rows, digest_of, noisy_model, pin
@@ -26,7 +26,7 @@ class LangevinTraining:
 
     Args:
         loss: with its penalty; its ``clip`` bounds the gradient of a row.
-        epsilon: nats, of each published model; a request takes as many steps as that needs.
+        epsilon: nats, of each published model with all that is made of it; a request takes the steps that it needs.
         delta: probability.
         most: rows that may be forgotten in all; the noise is made for all of them at once.
         steps: of the training.
@@ -69,7 +69,7 @@ class LangevinTraining:
             rows=self.rows,
             lr=2 / (known.penalty + known.smooth) if self.lr is None else self.lr,
             temperature=1.0,
-            steps=(count("steps", self.steps, least=1), count("more", self.more, least=1)),
+            steps=(request_steps("steps", self.steps), request_steps("more", self.more)),
             removed=(count("most", self.most, least=1),),
             bound=self.bound,
             heads=heads_of(self.classes),

@@ -23,10 +23,11 @@ class OneShotRemovalTraining:
     Args:
         loss: with its penalty, not clipped; within ``sqrt(2 ln 2 / penalty)`` of 0 lies every minimiser, and a smaller
             radius may refuse a training.
-        epsilon: nats, of each published model, once ``most`` rows are gone; less before.
+        epsilon: nats, of the models published after all requests together, once ``most`` rows are gone; less before.
         delta: probability.
         most: rows that may be forgotten in all, half at most; the noise is made for them.
         tolerance: norm of the mean gradient at which a training ends.
+        requests: that may be answered; the noise is made for the models published after all of them together.
         bound: ``paper`` quotes the published constant, ``derived`` is proven here and needs less noise.
         scale: by which rows are divided before norms are looked at; public.
         classes: all that there may be; empty for those of the first training.
@@ -41,6 +42,7 @@ class OneShotRemovalTraining:
     delta: float
     most: int
     tolerance: float = 1e-10
+    requests: int = 10
     bound: Bound = "paper"
     scale: float = 1.0
     classes: tuple[Label, ...] = ()
@@ -65,6 +67,7 @@ class OneShotRemovalTraining:
             tolerance=self.tolerance,
             bound=self.bound,
             heads=heads_of(self.classes),
+            requests=min(self.requests, self.most),
         ).calibrated(self.epsilon)
         return plan, Promise(self.epsilon, self.delta, self.most)
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from expunge.accounting.recount import recount
-from expunge.core.errors import ClaimError
+from expunge.core.errors import ClaimError, RequestError
 from expunge.core.evidence import Proof
 from expunge.core.guarantee import Certified
 from expunge.core.outcome import Cost, Outcome
@@ -49,13 +49,40 @@ def asked_of(method: str, target: Any, selection: Selection) -> tuple[NoisyModel
     return target, target.places(selection.forget.ids)
 
 
+def require_requests(target: NoisyModel) -> None:
+    """Raise unless the noise covers one more publication.
+
+    Raises:
+        RequestError: it does not.
+    """
+    plan: Any = target.setup.plan
+    if target.requests >= plan.requests:
+        raise RequestError(
+            "the budget is spent",
+            why=f"the noise was made for the models published after {plan.requests} requests, all together",
+            next="Train again without the records, with more requests if there will be more",
+        )
+
+
+def most_units(target: NoisyModel, at_once: int) -> int:
+    """Rows that may be forgotten in all, where every request that is left takes as many as one may.
+
+    Args:
+        target: after the request.
+        at_once: rows that one request may take.
+    """
+    plan: Any = target.setup.plan
+    left = max(0, plan.requests - target.requests) * at_once
+    return min(target.setup.promise.most - target.absent, target.units + left)
+
+
 def noise_of(target: NoisyModel) -> Normal:
     """Noise for a request; never keyed by a seed."""
     return drawn_from(target.setup.randomness, 0, "unlearning")
 
 
 def numbers_of(target: NoisyModel, *left_out: str) -> dict[str, str]:
-    """What every accountant reads: the numbers of the plan, how many heads, and the rows that went.
+    """What an accountant reads: the numbers of the plan, heads, rows that went or never were there, publications.
 
     Args:
         target: after the request.
@@ -63,7 +90,7 @@ def numbers_of(target: NoisyModel, *left_out: str) -> dict[str, str]:
     """
     plan = target.setup.plan
     known: dict[str, Any] = {name: getattr(plan.known, name) for name in plan.known.__dataclass_fields__}
-    known |= {"heads": plan.heads, "units": target.units}
+    known |= {"heads": plan.heads, "units": target.units, "absent": target.absent, "publications": target.requests}
     told = {name: value if isinstance(value, str) else repr(value) for name, value in known.items()}
     return {name: text for name, text in told.items() if name not in left_out}
 
@@ -74,7 +101,8 @@ def assumed_of(setup: Setup) -> tuple[str, ...]:
     return (
         "The records were named by somebody who had not seen a published model, or did not choose by one.",
         "What is given out is the published weights; rows and kept state stay with whoever trained.",
-        "Each published model is compared by itself with a retrained one; whoever holds several has more.",
+        "There was one line of requests: no second result was made from a state that was answered from before.",
+        "Models published before a record was forgotten were shaped by it; what they tell is not covered.",
         DRAWN[setup.randomness],
         "Noise is added in float64, whose grid is not accounted for.",
         f"Rows have norm {setup.scale:g} at most, longer ones {told}; this, classes, columns, settings and the number "
@@ -94,6 +122,7 @@ def answered(
     steps: int,
     numbers: Mapping[str, str],
     assumptions: tuple[str, ...],
+    valid_until: int,
     retained: str,
     left: dict[str, str],
     notes: dict[str, Any],
@@ -110,6 +139,7 @@ def answered(
         steps: that were taken.
         numbers: for the accountant.
         assumptions: of the mechanism.
+        valid_until: rows that may be forgotten in all.
         retained: on records that stay.
         left: files that tell of what was forgotten.
         notes: on the request.
@@ -122,7 +152,7 @@ def answered(
         adversary=ADVERSARY,
         after=after.digest(),
         units=after.units,
-        valid_until=after.setup.promise.most,
+        valid_until=valid_until,
         retained=retained,
     )
     proof = replace(draft, epsilon=recount(draft))

@@ -2,7 +2,8 @@
 
 Below, the parts that had the records are trained again without them, which is exact for requests that were fixed
 before: alpha = beta = 0. For requests that depend on the answers, alpha' = e1 and beta' = d1, what all answers of the
-budget can tell of the internal randomness. That holds for any number of requests in any order; what runs out is the
+budget can tell of the internal randomness, either way round: neither what is left nor parts trained anew are likelier
+by more. That holds for any number of requests in any order; what runs out is the
 answers, of which the model gives no more than the budget.
 """
 
@@ -34,8 +35,8 @@ ASSUMPTIONS = (
     "restored by other means would spend the budget a second time.",
     "Placement and parts follow by SHA-256 from a secret key of 256 bits; its values are taken for independent draws.",
     "Chances of an answer are computed in double precision; their last bits are not accounted for.",
-    "What is bounded is what the parts tell after the deletion, together with the requests, beside parts trained anew "
-    "without the records. Answers given before stay where they went, and may tell of a record by themselves.",
+    "What is bounded, either way round, is what the parts tell after the deletion, together with the requests, beside "
+    "parts trained anew without the records. Answers given before stay where they went, and may tell of a record by themselves.",
 )
 
 
@@ -119,6 +120,8 @@ class AdaptiveSisa:
         self._check_parts(target, selection, seed=seed)
         plan = plan_of(target.parts.manifests, _placed(target, selection).ids)
         with place_for(workdir, f"without-{name}") as place:
+            place.path.mkdir(parents=True, exist_ok=True)
+            place.path.chmod(0o700)
             build_without(target.parts, plan, place.path, pool=self.pool, stage="replaying")
             parts = target.parts.at(place.path)
             place.goes_with(parts)

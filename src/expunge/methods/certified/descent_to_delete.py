@@ -1,12 +1,12 @@
 """Answer a deletion by a few steps of gradient descent and noise. Source: Neel et al., arXiv 2007.02923.
 
 Every request comes back to the same distance from the optimum of the rows that are left, and so would a training on
-them: the epsilon of each published model is the same however many requests there were, up to half of the rows.
+them. Each publishes one more model, and epsilon is of all of them together: it grows with the requests, up to the
+promise, which is for so many of them and up to half of the rows.
 """
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,13 +14,20 @@ from typing import Any
 
 import numpy as np
 
-from expunge.accounting.gaussian import gaussian_epsilon
 from expunge.core.canonical import digest
 from expunge.core.guarantee import Certified, Guarantee
 from expunge.core.outcome import Outcome
 from expunge.core.provenance import Convex
 from expunge.core.selection import Selection
-from expunge.methods.certified._noisy import ADVERSARY, answered, asked_of, noise_of, numbers_of
+from expunge.methods.certified._noisy import (
+    ADVERSARY,
+    answered,
+    asked_of,
+    most_units,
+    noise_of,
+    numbers_of,
+    require_requests,
+)
 from expunge.targets.noisy import descent_to_delete as mechanism
 from expunge.targets.noisy.noise import F
 from expunge.targets.noisy.target import SECRET, NoisyModel
@@ -29,6 +36,7 @@ ASSUMED = (
     "The loss of every row is as strongly convex, smooth and bounded as the numbers say, which is proven for logistic "
     "loss with a penalty.",
     "Training and every request took the steps that the plan asks for.",
+    "Epsilon is of all models published since the first request together, each beside one retrained at that time.",
 )
 HIDDEN = "The iterate without noise, from which the next request starts, stays secret; nothing is claimed of it."
 LEFT = "the iterate without noise, which came from one that the forgotten records had shaped; the next request needs it"
@@ -77,10 +85,6 @@ class DescentToDelete:
         after, steps = _after(model, places) if len(places) else (model, 0)
         numbers = {**numbers_of(after), "sigma": repr(plan.sigma), "secret": "yes" if plan.secret else "no"}
         notes: dict[str, Any] = {"steps": f"{steps} of each of {plan.heads} heads"}
-        if plan.secret and after.requests > 1:
-            apart = plan.sensitivity * math.sqrt(after.requests)
-            epsilon = gaussian_epsilon(plan.delta, sigma=plan.sigma, sensitivity=apart)
-            notes["several"] = f"the {after.requests} models published since the first request: epsilon {epsilon:.6g}"
         return answered(
             self,
             model,
@@ -91,6 +95,7 @@ class DescentToDelete:
             steps=steps * plan.heads,
             numbers=numbers,
             assumptions=(*ASSUMED, HIDDEN) if plan.secret else ASSUMED,
+            valid_until=most_units(after, plan.per_request),
             retained=RETAINED,
             left={SECRET: LEFT} if plan.secret and after.units else {},
             notes=notes,
@@ -102,9 +107,12 @@ class DescentToDelete:
         Raises:
             ClaimError: no model of this mechanism, or noise that follows from a seed.
             StoreError: another row stands under the id of one.
-            RequestError: more rows than one request may take, or fewer than half of the first would be left.
+            RequestError: more rows than one request may take, fewer than half of the first would be left, or the noise
+                covers no further publication.
         """
         model, places = asked_of(self.name, target, selection)
+        if len(places):
+            require_requests(model)
         mechanism.require_budget(_plan(model), len(model.ids), len(places))
 
 

@@ -15,8 +15,9 @@ import numpy as np
 
 from expunge.accounting.given import count
 from expunge.accounting.shifted import rho_epsilon
+from expunge.accounting.strongly_convex import REQUEST_STEPS
 from expunge.core.canonical import digest
-from expunge.core.errors import RequestError
+from expunge.core.errors import ConfigError, RequestError
 from expunge.core.guarantee import Certified, Guarantee
 from expunge.core.outcome import Outcome
 from expunge.core.provenance import Convex
@@ -24,17 +25,17 @@ from expunge.core.record import record
 from expunge.core.selection import Selection
 from expunge.methods.certified._noisy import ADVERSARY, answered, asked_of, noise_of, numbers_of
 from expunge.targets.noisy import langevin as mechanism
-from expunge.targets.noisy.target import NoisyModel
+from expunge.targets.noisy.target import NoisyModel, Promise
 
-MOST_STEPS = 100_000
-WEAK = 10.0
-"""An epsilon beyond which nobody should call a record protected."""
+STRONG, WEAK = 2.0, 10.0
+"""Up to the one a record may be called protected, beyond the other not; between them stands the number alone."""
 ASSUMED = (
     "The loss of every row is as smooth and bounded, and the penalty as large, as the numbers say, which is proven for "
     "logistic loss with a penalty.",
     "It is compared with a training on the rows that are left of as many steps in all, from the same start, whose "
     "gradients are divided by the rows of the first training.",
     "Weights between publications were seen by nobody.",
+    "Epsilon is of this model and of all that is made of it: later models of the line start from it, and add fresh noise.",
 )
 
 
@@ -55,7 +56,8 @@ class Langevin:
     needs = Convex
 
     def __post_init__(self) -> None:
-        count("least", self.least)
+        if count("least", self.least) > REQUEST_STEPS:
+            raise ConfigError(f"least is {self.least}", why=f"{REQUEST_STEPS} steps are the most", next="Give fewer")
 
     @property
     def claim(self) -> Guarantee:
@@ -93,9 +95,10 @@ class Langevin:
             seed=seed,
             since=since,
             steps=steps * plan.heads,
-            numbers={**numbers_of(after, "steps", "removed", "units"), **spaced},
+            numbers={**numbers_of(after, "steps", "removed", "absent", "publications"), **spaced},
             assumptions=ASSUMED,
-            retained=_retained(after),
+            valid_until=after.setup.promise.most,
+            retained=retained_of(after),
             left={},
             notes={"steps": f"{steps} of each of {plan.heads} heads"},
         )
@@ -120,10 +123,7 @@ class Langevin:
     def _after(self, model: NoisyModel, places: Any) -> NoisyModel:
         plan, promise, loss = _plan(model), model.setup.promise, model.setup.loss
         plan = replace(plan, steps=(*plan.steps, self.least), removed=(*plan.removed, len(places)))
-        while plan.epsilon(promise.delta) > promise.epsilon:
-            if plan.steps[-1] >= MOST_STEPS:
-                raise RequestError(f"{MOST_STEPS} steps are not enough", next="Retrain without them, or ask for fewer")
-            plan = replace(plan, steps=(*plan.steps[:-1], plan.steps[-1] + 1))
+        plan = _with_fewest(plan, promise)
         left, rng = model.without(places), noise_of(model)
         X, heads = left.scaled(), zip(model.weights, left.signs(), strict=True)
         weights = np.stack([mechanism.run(plan, loss, w, X, y, plan.steps[-1], rng) for w, y in heads])
@@ -136,13 +136,35 @@ def _plan(model: NoisyModel) -> mechanism.Langevin:
     return plan
 
 
-def _retained(model: NoisyModel) -> str:
+def _with_fewest(plan: mechanism.Langevin, promise: Promise) -> mechanism.Langevin:
+    """The plan with the fewest last steps that keep a promise, no fewer than it has; more never cost more."""
+
+    def of(steps: int) -> mechanism.Langevin:
+        return replace(plan, steps=(*plan.steps[:-1], steps))
+
+    def holds(steps: int) -> bool:
+        return of(steps).epsilon(promise.delta) <= promise.epsilon
+
+    low, high = plan.steps[-1] - 1, plan.steps[-1]
+    while not holds(high):
+        if high >= REQUEST_STEPS:
+            raise RequestError(f"{REQUEST_STEPS} steps are not enough", next="Retrain without them, or ask for fewer")
+        low, high = high, min(REQUEST_STEPS, max(1, 2 * high))
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if holds(middle) else (middle, high)
+    return of(high)
+
+
+def retained_of(model: NoisyModel) -> str:
     """What all publications tell of one row that stays."""
     plan, delta = _plan(model), model.setup.promise.delta
     epsilon = rho_epsilon(plan.retained_rho, delta)
     told = f"({epsilon:.4g}, {delta:g})-private for any one of them"
     told = f"all {len(plan.steps)} models published so far are together {told}"
-    return f"protected: {told}" if epsilon <= WEAK else f"not protected: {told}, which is no protection"
+    if epsilon <= WEAK:
+        return f"protected: {told}" if epsilon <= STRONG else told
+    return f"not protected: {told}, which is no protection"
 
 
 langevin = Langevin()

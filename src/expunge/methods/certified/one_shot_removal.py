@@ -1,12 +1,12 @@
 """Answer a deletion by one Newton step from the end of the first training. Source: Sekhari et al., arXiv 2103.03279.
 
 A further request takes the step for all rows so far from the same point, so that neither the order of requests nor how
-rows are spread over them changes more than rounding. Epsilon grows with the rows; the noise is made for ``most``.
+rows are spread over them changes the result by more than rounding. Epsilon is of all models published since the first
+request together: it grows with rows and requests, and the noise is made for the most of both.
 """
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,19 +14,27 @@ from typing import Any
 
 import numpy as np
 
-from expunge.accounting.gaussian import gaussian_epsilon
 from expunge.core.canonical import digest
 from expunge.core.guarantee import Certified, Guarantee
 from expunge.core.outcome import Outcome
 from expunge.core.provenance import Convex
 from expunge.core.selection import Selection
-from expunge.methods.certified._noisy import ADVERSARY, answered, asked_of, noise_of, numbers_of
+from expunge.methods.certified._noisy import (
+    ADVERSARY,
+    answered,
+    asked_of,
+    most_units,
+    noise_of,
+    numbers_of,
+    require_requests,
+)
 from expunge.targets.noisy import one_shot_removal as mechanism
 from expunge.targets.noisy.target import SECRET, NoisyModel
 
 ASSUMED = (
     "The loss of every row is as strongly convex and bounded, and its Hessian as steady, as the numbers say, which is "
     "proven for logistic loss with a penalty.",
+    "Epsilon is of all models published since the first request together, each beside one retrained at that time.",
     "Training ended where the mean gradient is no longer than the tolerance, and so would a retraining.",
     "Weights before the noise and curvature, which are kept for further requests, stay secret; nothing is claimed of "
     "them.",
@@ -75,11 +83,6 @@ class OneShotRemoval:
         model, places = asked_of(self.name, target, selection)
         plan = _plan(model)
         after = _after(model, places) if len(places) else model
-        notes: dict[str, Any] = {}
-        if after.requests > 1:
-            apart = plan.sensitivity(after.units) * math.sqrt(after.requests)
-            epsilon = gaussian_epsilon(plan.delta, sigma=plan.sigma, sensitivity=apart)
-            notes["several"] = f"the {after.requests} models published since the first request: epsilon {epsilon:.6g}"
         return answered(
             self,
             model,
@@ -90,9 +93,10 @@ class OneShotRemoval:
             steps=plan.heads if len(places) else 0,
             numbers={**numbers_of(after), "sigma": repr(plan.sigma)},
             assumptions=ASSUMED,
+            valid_until=most_units(after, plan.most),
             retained=RETAINED,
             left={SECRET: LEFT} if after.units else {},
-            notes=notes,
+            notes={},
         )
 
     def check(self, target: Any, selection: Selection, *, seed: int, whole: bool = True) -> None:
@@ -101,10 +105,11 @@ class OneShotRemoval:
         Raises:
             ClaimError: no model of this mechanism, or noise that follows from a seed.
             StoreError: another row stands under the id of one.
-            RequestError: more rows in all than the noise covers.
+            RequestError: more rows or publications in all than the noise covers.
         """
         model, places = asked_of(self.name, target, selection)
         if len(places):
+            require_requests(model)
             mechanism.require_budget(_plan(model), _kept(model)[0], len(places))
 
 

@@ -117,8 +117,7 @@ class Private:
         since = time.perf_counter()
         self.check(target, selection, seed=seed, whole=False)
         after = target.with_account(target.account.forgetting(selection.forget.ids))
-        found = after.account.accounted()
-        proof = proof_of(after.account, found, after=after.digest())
+        found, proof = after.account.accounted(), self.prove(after)
         notes = {"accountant": f"{found.accountant}; by Renyi divergence {found.renyi:.6g}"}
         return Outcome(
             target=after,
@@ -133,6 +132,14 @@ class Private:
             proof=proof,
             notes=notes,
         )
+
+    def prove(self, target: Any) -> Proof:
+        """The proof of a target as it is, from its account.
+
+        Raises:
+            EvidenceError: two accountants disagree.
+        """
+        return proof_of(target.account, target.account.accounted(), after=target.digest())
 
     def check(self, target: Any, selection: Selection, *, seed: int, whole: bool = True) -> None:
         """Raise what ``unlearn`` would raise of a target or a request that does not fit.

@@ -14,12 +14,15 @@ Delta = 2 e = 2 g^I d / (1 - g^I) apart, and N(0, s^2) on what is published hide
 takes d = 4 k L / (m n), which the published 4 sqrt(2) comes to; it is never smaller.
 
 Secret: the iterate without noise is kept, and a publication is (epsilon, delta)-close to that of a retrained model,
-given the requests so far; several publications compose, and nothing is claimed of the kept iterate. Not secret: the
-next request starts from the published weights, so that the whole state is covered. The noise Z of publication i - 1
+given the requests so far; nothing is claimed of the kept iterate. Not secret: the next request starts from the
+published weights, so that the whole state is covered. The noise Z of publication i - 1
 then has to be contracted too. |Z| <= s q_i, q_i = sqrt(dim) + sqrt(2 ln(1 / delta_i)), but for probability delta_i
 = delta / (2 i (i + 1)), delta / 2 over all requests; so request i takes ln((e + d + s q_i) / e) / ln(1/g) steps,
 and no more than the ball's diameter asks for; of several heads, each has its share of delta_i. The other half of
 delta is the Gaussian's. That this grows as the logarithm of a root of ln i is derived here.
+
+The r models published after r requests, beside r retrained ones, are sqrt(r) Delta apart: the noise of each is fresh,
+and given those before, its mean is within Delta. That is for one line: two results made from one state are two more.
 """
 
 from __future__ import annotations
@@ -53,6 +56,7 @@ class DescentToDelete:
         secret: whether the iterate without noise is kept, out of sight.
         bound: of how far a request moves the optimum.
         heads: models under one plan, each trained on every row with noise of its own.
+        requests: after each of which a model is published; the guarantee is of all of them together.
 
     >>> c = Constants(strong=0.5, smooth=1.5, row_bound=1.0, penalty=0.5, radius=4.0)
     >>> plan = DescentToDelete(constants=c, rows=100, steps=2, sigma=0.1, delta=0.01)
@@ -69,12 +73,14 @@ class DescentToDelete:
     secret: bool = True
     bound: Bound = "paper"
     heads: int = 1
+    requests: int = 1
 
     def __post_init__(self) -> None:
         positive("sigma", self.sigma)
         probability("delta", self.delta)
         count("heads", self.heads, least=1)
         self.known  # noqa: B018
+        count("requests", self.requests, least=1)
 
     @property
     def known(self) -> Descent:
@@ -104,8 +110,12 @@ class DescentToDelete:
 
     @property
     def epsilon(self) -> float:
-        """Of each publication, at ``delta``."""
-        return gaussian_epsilon(self._share(self.delta, self.secret), sigma=self.sigma, sensitivity=self.sensitivity)
+        """Of the publications after all ``requests`` together, at ``delta``."""
+        return gaussian_epsilon(self._share(self.delta, self.secret), sigma=self.sigma, sensitivity=self._together)
+
+    @property
+    def _together(self) -> float:
+        return self.sensitivity * math.sqrt(self.requests)
 
     @staticmethod
     def _share(delta: float, secret: bool) -> float:
@@ -114,7 +124,7 @@ class DescentToDelete:
     def calibrated(self, epsilon: float) -> DescentToDelete:
         """The same plan with the least noise that is (epsilon, delta)."""
         share = self._share(self.delta, self.secret)
-        sigma = gaussian_sigma(epsilon, share, sensitivity=self.sensitivity)
+        sigma = gaussian_sigma(positive("epsilon", epsilon), share, sensitivity=self._together)
         return replace(self, sigma=sigma)
 
     def first_steps(self, start: F) -> int:
@@ -131,7 +141,7 @@ class DescentToDelete:
         return self._until(min(self.steady + self.drift + far, 2 * self.constants.radius))
 
     def _until(self, distance: float) -> int:
-        if self.steady == 0:
+        if self.constants.contraction == 0:
             return 1
         return max(0, math.ceil(math.log(distance / self.steady) / -math.log(self.constants.contraction)))
 

@@ -17,7 +17,8 @@ so that ``bound="derived"`` is M (m L + n t)^2 / (2 lam^3 (n - m)^2) plus what t
 
 The noise is settled at the first training, for up to ``most`` rows, and stays: its size would else tell what was
 deleted. A further request goes to the same w with the sums of all rows so far, so that the order of requests and how
-rows are spread over them changes nothing but rounding.
+rows are spread over them changes no result but for rounding. Every request publishes once more, with fresh noise: r
+publications are at most sqrt(r) times as far apart as the last.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ class OneShotRemoval:
         tolerance: norm of the mean gradient at which training ends.
         bound: of the distance between removal and retraining.
         heads: models under one plan, each trained on every row with noise of its own.
+        requests: after each of which a model is published; the guarantee is of all of them together.
 
     >>> c = Constants(strong=0.5, smooth=0.75, row_bound=1.0, penalty=0.5, radius=2.0, hessian_lipschitz=0.1)
     >>> plan = OneShotRemoval(constants=c, rows=100, most=5, sigma=0.1, delta=0.01, tolerance=1e-12)
@@ -67,10 +69,12 @@ class OneShotRemoval:
     tolerance: float = 1e-10
     bound: Bound = "paper"
     heads: int = 1
+    requests: int = 1
 
     def __post_init__(self) -> None:
         count("most", self.most, least=1)
         count("heads", self.heads, least=1)
+        count("requests", self.requests, least=1)
         positive("sigma", self.sigma)
         probability("delta", self.delta)
         self.sensitivity(self.most)
@@ -86,13 +90,14 @@ class OneShotRemoval:
         return self.known.shift(removed) * math.sqrt(self.heads)
 
     def epsilon(self, removed: int) -> float:
-        """Of a request for so many rows, at ``delta``."""
-        shift = self.sensitivity(removed)
+        """Of the publications after all ``requests`` together, for so many rows in all, at ``delta``."""
+        shift = self.sensitivity(removed) * math.sqrt(self.requests)
         return gaussian_epsilon(self.delta, sigma=self.sigma, sensitivity=shift) if shift else 0.0
 
     def calibrated(self, epsilon: float) -> OneShotRemoval:
         """The same plan with the least noise that is (epsilon, delta) for ``most`` rows."""
-        return replace(self, sigma=gaussian_sigma(epsilon, self.delta, sensitivity=self.sensitivity(self.most)))
+        shift = self.sensitivity(self.most) * math.sqrt(self.requests)
+        return replace(self, sigma=gaussian_sigma(positive("epsilon", epsilon), self.delta, sensitivity=shift))
 
 
 @dataclass(frozen=True)

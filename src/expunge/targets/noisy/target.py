@@ -41,7 +41,7 @@ class Promise:
     """What the noise was made for.
 
     Args:
-        epsilon: nats, of each published model.
+        epsilon: nats; what it is of, the plan says.
         delta: probability.
         most: rows that may go in all.
     """
@@ -186,8 +186,13 @@ class NoisyModel:
 
     @property
     def units(self) -> int:
-        """Rows of the first training that are not in it any more."""
-        return self.setup.plan.rows - len(self.ids)
+        """Rows that were forgotten so far."""
+        return self.taken
+
+    @property
+    def absent(self) -> int:
+        """Rows of the plan that were never in it."""
+        return self.setup.plan.rows - len(self.ids) - self.taken
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Labels (n,) of rows X (n, d), by the published weights."""

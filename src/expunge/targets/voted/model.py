@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import secrets
+import warnings
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from expunge.accounting.composition import Loss
 from expunge.accounting.given import count, positive, probability
 from expunge.core.access import Access, Oracle
 from expunge.core.canonical import digest
-from expunge.core.errors import ConfigError
+from expunge.core.errors import ConfigError, StoreError
 from expunge.core.files import replace_folder, write_json
 from expunge.core.manifest import Manifest, entry
 from expunge.core.provenance import Guarded
@@ -102,6 +104,7 @@ class Voted:
         members: records that were trained on and not forgotten, whether a part has them or none.
         forgotten: records that were forgotten so far.
         answered: the count, which a version before and after a deletion share until the latter is saved.
+        columns: of the rows that may be asked; None where the parts are asked examples.
         token: of the saving that may take the count; drawn where none is given.
     """
 
@@ -110,6 +113,7 @@ class Voted:
     members: frozenset[str]
     forgotten: int
     answered: AnswerCount
+    columns: int | None = None
     token: str = field(default_factory=lambda: secrets.token_hex(16))
     unlisted = (PARTS, MEMBERS, BEFORE, SINCE, HANDED)
     """Files whose digests no certificate states: they show who is in which part, and which parts a deletion changed."""
@@ -141,32 +145,58 @@ class Voted:
         return max(0, self.votes.answers - self.answered.given)
 
     def digest(self) -> str:
-        """Digest over the parts, whose secret seed salts it, the vote and the members; not over the count."""
-        body = [self.parts.digest(), self.votes, sorted(self.members), self.forgotten]
+        """Digest over the parts, whose secret seed salts it, the vote, members and columns; not over the count."""
+        body = [self.parts.digest(), self.votes, sorted(self.members), self.forgotten, self.columns]
         return digest(body)
 
     def predict(self, inputs: Any) -> np.ndarray:
-        """Labels (n,), drawn anew each time; n answers of the budget are spent before the first is drawn.
+        """Labels (n,), drawn anew each time; n answers of the budget are spent before any part is asked.
+
+        A part that cannot answer, for whatever reason, does not vote: an error would tell where records are.
 
         Args:
             inputs: X (n, d), or examples.
 
         Raises:
             ClaimError: fewer answers are left; none is given, and none is spent.
-            StoreError: they cannot be counted.
-            ExpungeError: what the parts raise for such inputs; none is spent.
+            StoreError: they cannot be counted, or X is not what rows of this model are; none is spent.
+            TargetError: a part cannot be loaded; none is spent.
         """
-        classes = np.asarray(self.parts.trainer.classes)
-        counts_NK = self._counts(inputs)
-        self.answered.take(len(counts_NK), budget=self.votes.answers)
-        return classes[drawn(counts_NK, self.votes)]
+        classes, asked = np.asarray(self.parts.trainer.classes), self._checked(inputs)
+        for manifest in self.parts.manifests:
+            if manifest.ids:
+                self.parts.model(manifest.shard)
+        self.answered.take(len(asked), budget=self.votes.answers)
+        return classes[drawn(self._counts(asked, len(classes)), self.votes)]
 
-    def _counts(self, inputs: Any) -> np.ndarray:
-        """Votes (n, K). That no part has a record left must not show: all classes are then alike."""
-        if not any(m.ids and not self.parts.why_silent(m.shard) for m in self.parts.manifests):
-            return np.zeros((len(inputs), len(self.parts.trainer.classes)))
-        said_SNK, _, _ = self.parts.outputs(inputs)
-        return votes_cast(said_SNK).sum(axis=0)
+    def _checked(self, inputs: Any) -> Any:
+        """Rows as numbers, looked at by what is public alone; examples as they are.
+
+        Raises:
+            StoreError: they are not finite numbers in as many columns as the records have.
+        """
+        if self.columns is None:
+            return inputs
+        try:
+            X = np.asarray(inputs, np.float64)
+        except (TypeError, ValueError) as error:
+            raise StoreError("the rows are not numbers", why=str(error), next="Give an array of numbers") from error
+        if X.ndim != 2 or X.shape[1] != self.columns:
+            raise StoreError(f"rows of shape {X.shape}", why=f"records have {self.columns} columns", next="Give (n, d)")
+        if not np.isfinite(X).all():
+            raise StoreError("the rows are not finite", next="Look for NaN and infinity in them")
+        return X
+
+    def _counts(self, asked: Any, classes: int) -> np.ndarray:
+        """Votes (n, K). That a part has no record left, or cannot answer, must not show: it has no vote."""
+        counts_NK = np.zeros((len(asked), classes))
+        for manifest in self.parts.manifests:
+            with warnings.catch_warnings(), suppress(Exception):
+                warnings.simplefilter("ignore")
+                if manifest.ids and not self.parts.why_silent(manifest.shard):
+                    said_NK = self.parts.trainer.outputs(self.parts.model(manifest.shard), asked)
+                    counts_NK = counts_NK + votes_cast(said_NK[None])[0]
+        return counts_NK
 
     def without(self, ids: Collection[str], parts: Sharded, *, token: str) -> Voted:
         """The version after a deletion; it shares the count.
@@ -177,7 +207,9 @@ class Voted:
             token: the same where a killed deletion is done again.
         """
         gone = self.members.intersection(ids)
-        return Voted(parts, self.votes, self.members - gone, self.forgotten + len(gone), self.answered, token)
+        return Voted(
+            parts, self.votes, self.members - gone, self.forgotten + len(gone), self.answered, self.columns, token
+        )
 
     def oracle(self, access: Access) -> Oracle:
         """A handle that grants answers, never weights."""
@@ -192,8 +224,15 @@ class Voted:
         path = Path(path)
         with replace_folder(path) as fresh:
             self.parts.save(fresh / PARTS)
+            # The card has the key of the placement, the rest of the folder the placement.
+            (fresh / PARTS / CARD).chmod(0o600)
+            (fresh / PARTS).chmod(0o700)
             write_json(fresh / MEMBERS, sorted(self.members))
-            told = {"votes": TypeAdapter(Votes).dump_python(self.votes), "forgotten": self.forgotten}
+            told = {
+                "votes": TypeAdapter(Votes).dump_python(self.votes),
+                "forgotten": self.forgotten,
+                "columns": self.columns,
+            }
             write_json(fresh / CARD, {"kind": self.kind, "loader": LOADER, "digest": self.digest(), **told})
             self.answered.hand_over(path, fresh, token=self.token)
         files = sorted(p for p in path.rglob("*") if p.is_file())
