@@ -65,9 +65,9 @@ class Data:
         self.sign = np.where(self.y, 1.0, -1.0)
         settings: dict[str, Any] = {"lam": LAM, "sigma": 10.0, "epsilon": 1.0, "delta": 1e-4, "seed": seed}
         started = time.perf_counter()
-        self.batch = ConvexModel(**settings).fit(self.X, self.y)
+        self.batch = ConvexModel(**settings, certify_on="bound").fit(self.X, self.y)
         self.fit_seconds = time.perf_counter() - started
-        self.polished = ConvexModel(**settings, polish=1).fit(self.X, self.y)
+        self.polished = ConvexModel(**settings, polish=1, certify_on="bound").fit(self.X, self.y)
         self.weighed = ConvexModel(**settings, polish=1, certify_on="residual").fit(self.X, self.y)
         self.b = self.batch.noise_[0][:, 0]
 

@@ -52,7 +52,7 @@ def accuracy_chart(found: Found) -> Markup:
         shown = [m for m in (single, many) if rows.get(m)]
         if not shown:
             continue
-        label = name if single in rows else f"{name} (any rows)"
+        label = tables.called(name) if single in rows else f"{name} (any rows)"
         panels.append(
             Curve(label, rows[shown[0]], "dot" if shown[0] == single or single not in rows else "square", name)
         )
@@ -122,15 +122,18 @@ def groups_chart(told: Found) -> Markup:
     )
 
 
-NOTES = """{rows} {told}. {tune:,} further rows chose the settings: the models that were compared for
-it learned the certified rows, and that choice is not accounted for. Accuracy is on {test:,} other rows, the mean of
-{seeds} seeds of noise, with 90 % intervals of resampled rows and seeds. `m` rows are forgotten in one request, the same
-for all. Epsilon is what is stated of forgetting them: of Newton removal against the budget of one request, of DP-SGD by
-its account for m rows, which does nothing. A star stands for each seed at which the request did not fit and the model
-was trained again. Newton removal took the least of the noises {least:.3g} times powers of 3 with which ten rehearsed
-requests, on rows drawn from those to tune by, left less than half of the budget. Noisy fine-tuning covers any number of
-rows. Every model is linear in its rows; of a language model there is [noisy fine-tuning](noisy-fine-tuning.md). All of
-it took {minutes:.1f} CPU minutes on one thread."""
+NOTES = """Settings were chosen on further rows: the models that were compared for it learned the certified rows, and
+that choice is not accounted for. Accuracy is the mean of {seeds} seeds of noise, with 90 % intervals of resampled rows
+and seeds. `m` rows are forgotten in one request, the same for all mechanisms. Epsilon is what is stated of forgetting
+them: of Newton removal against the budget of one request, of DP-SGD by its account for m rows, which does nothing. A
+star stands for each seed at which the request did not fit and the model was trained again. Newton removal took the
+least of the noises {least:.3g} times powers of 3 with which ten rehearsed requests, on rows drawn from those to tune
+by, left less than half of the budget. Noisy fine-tuning covers any number of rows. Every model is linear in its rows;
+of a language model there is [noisy fine-tuning](noisy-fine-tuning.md).
+
+**Newton removal is certified by its worst case alone.** `residual`, `bound` and one against the rest, which goes by its
+residual, look at the noise to decide whether a step or a training is published, and that makes some models likelier
+than epsilon and delta allow. Their rows show what noise of that size costs; nothing is guaranteed of them."""
 
 
 def utility_section(each: Sequence[Found]) -> tuple[str, dict[str, Markup]]:
@@ -150,9 +153,11 @@ def utility_section(each: Sequence[Found]) -> tuple[str, dict[str, Markup]]:
             parts.append(fenced(tables.accuracy_table(found, m)))
         parts += ["What tuning chose, and the noise in each mechanism's own unit:\n"]
         parts += [fenced(tables.settings_table(found, m)) for m in tables.sizes(found)]
-        known = {"rows": f"{found['rows']:,} rows learned:", "told": found["told"], "test": found["test"]}
-        known |= {"tune": found["tune"], "seeds": len(found["seeds"]), "minutes": found["cpu"] / 60}
-        parts.append(NOTES.format(**known, least=SIGMAS[0]) + "\n")
+        parts.append(
+            f"{found['rows']:,} rows were learned: {found['told']}. {found['tune']:,} rows chose the settings, "
+            f"{found['test']:,} were tested. All of it took {found['cpu'] / 60:.1f} CPU minutes on one thread.\n"
+        )
+    parts += ["### How it was measured\n", NOTES.format(seeds=len(each[0]["seeds"]), least=SIGMAS[0]) + "\n"]
     return "\n".join(parts), drawn
 
 
@@ -173,7 +178,8 @@ def votes_section(each: Sequence[Found]) -> str:
 BUDGET = """A Newton removal may go on until what it leaves of the gradient is above the budget; then the model is
 trained again. `worst` knows only numbers of rows and constants, `bound` sums the bounds of all requests, `residual` is
 computed (one pass over the rows). `polished` takes one further step after each request. Bounds are counted on along the
-removals of the model that stops at its residual. A plus: the run was ended before."""
+removals of the model that stops at its residual. A plus: the run was ended before. Only `worst` certifies: the others
+look at the noise, and tell how close it came."""
 
 
 def removals_section(each: Sequence[Found]) -> tuple[str, dict[str, Markup]]:
@@ -189,8 +195,8 @@ def removals_section(each: Sequence[Found]) -> tuple[str, dict[str, Markup]]:
 FORGETTING = """### Forgetting by group
 
 A member is told by a smaller loss than that of never-seen rows of its own group; 0.5 is guessing. Each model
-stands for all of its seeds. Newton removal has epsilon {epsilon:g}, sigma {sigma:g}, penalty {lam:g} and one further
-step, and was trained again at {again} of them."""
+stands for all of its seeds. Newton removal went by its residual, which guarantees nothing, with sigma {sigma:g},
+penalty {lam:g} and one further step, and was trained again at {again} of them."""
 
 
 def groups_section(each: Sequence[Found]) -> tuple[str, dict[str, Markup]]:

@@ -46,7 +46,7 @@ def test_the_search_at_once_gives_what_the_library_finds_one_by_one(settings: tu
     from dp_accounting.pld import privacy_loss_distribution as pld
 
     sigma, q, steps, records = settings
-    width = 8 * subsampled._interval(sigma, q, records)
+    width = 8 * subsampled._interval(sigma, q, steps, records)
     ours = pld.PrivacyLossDistribution(*(subsampled._cells(sigma, q, records, width, added) for added in (False, True)))
     p_K, shifts = binomial(records, q).tolist(), [float(k) for k in range(records + 1)]
     theirs = pld.from_mixture_gaussian_mechanism(sigma, shifts, p_K, value_discretization_interval=width)

@@ -94,9 +94,25 @@ def test_a_seeded_training_and_another_method_are_refused_with_nothing_written(n
     assert not (tmp_path / "u").exists()
 
 
+@pytest.mark.parametrize(("steps", "fits"), [(330, True), (400, True), (10**8, False)])
+def test_steps_that_leave_nothing_but_rounding_are_certified_and_endless_ones_refused(
+    steps, fits, table, call, tmp_path
+):
+    lines = RECIPE.format(name="descent_to_delete", more=f"steps: {steps}").replace("penalty: 0.1", "penalty: 1.0")
+    (tmp_path / "d.yaml").write_text(lines.replace("radius: 4.0", "radius: 1.2"))
+    said = call("train", "--recipe", tmp_path / "d.yaml", *table, "--out", tmp_path / "m")
+    if not fits:
+        assert said.code == 2 and "100000 are the most" in said.words and not (tmp_path / "m").exists()
+        return
+    assert forget(call, tmp_path / "m", tmp_path / "u", "r1", "descent_to_delete").code == 0
+    assert call("certify", tmp_path / "u").code == 0 and not (tmp_path / "u" / ".work").exists()
+    made, scratch = adopt(tmp_path / "u" / "unlearned"), adopt(tmp_path / "m")
+    assert np.linalg.norm(made.weights - scratch.weights) < 0.1, "whatever is left of one row of sixty, and noise"
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
-    [("most: 31", "half"), ("epsilon: -1", "epsilon"), ("scale: 0", "scale"), ("loss: {radius: 2}", "penalty")],
+    [("most: 31", "half"), ("epsilon: -1", "above 0"), ("scale: 0", "scale"), ("loss: {radius: 2}", "penalty")],
 )
 def test_a_recipe_that_does_not_fit_trains_nothing(line, reason, table, call, tmp_path):
     lines = RECIPE.format(name="one_shot_removal", more=OWN["one_shot_removal"]).splitlines()

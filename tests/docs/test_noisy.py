@@ -6,6 +6,7 @@ import shlex
 import numpy as np
 import pytest
 
+from expunge.accounting.gaussian import gaussian_epsilon, gaussian_sigma
 from expunge.cli.app import run
 from expunge.core.registry import methods, recipes
 
@@ -29,7 +30,12 @@ def test_every_block_runs_in_order(page, tmp_path, monkeypatch, capsys):
             continue
         for line in block["text"].splitlines():
             assert run(shlex.split(line)[1:]) == 0, line
-    assert "Certified (epsilon 1, delta 0.0001, against oblivious)" in capsys.readouterr().out
+    # The first of ten requests; the second and the last are as the page says, too.
+    assert "Certified (epsilon 0.273641, delta 0.0001, against oblivious)" in capsys.readouterr().out
+    sigma = gaussian_sigma(1.0, 1e-4, sensitivity=10**0.5)
+    stated = [gaussian_epsilon(1e-4, sigma=sigma, sensitivity=r**0.5) for r in (1, 2, 10)]
+    assert [f"{epsilon:.2f}" for epsilon in stated] == ["0.27", "0.40", "1.00"]
+    assert "ε is 0.27 after the first request, 0.40 after the second, and 1 after the tenth" in page
 
 
 def test_each_row_of_the_table_is_a_recipe_and_a_method(page):

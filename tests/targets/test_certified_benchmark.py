@@ -150,7 +150,7 @@ def test_the_page_shows_what_there_is_and_says_what_is_missing(found, tmp_path):
 def test_a_mechanism_without_enough_noise_is_said_to_have_none(found):
     rows = {(row["way"], row["m"]): row["cells"] for row in found[1]["ways"]}
     assert all(cell["accuracy"] is None for cell in rows["Newton removal, worst case", 20])
-    assert "no noise that was tried is enough for Newton removal, worst case" in " ".join(
+    assert "No noise that was tried is enough: Newton removal, worst case" in " ".join(
         certified_tables.sentences({**found[1], "ways": [{**row, "cells": _as_one(row)} for row in found[1]["ways"]]})
     )
 

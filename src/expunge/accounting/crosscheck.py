@@ -15,6 +15,9 @@ from expunge.accounting.mixture import renyi_mixture
 from expunge.accounting.renyi import renyi_epsilon
 from expunge.core.errors import EvidenceError
 
+CLOSEST, FURTHEST = 1e-9, 1e100
+"""Between which the order of a Gaussian's best bound, less 1, has to lie for floats."""
+
 
 def agree(pld: float, renyi: float, *, tolerance: float) -> None:
     """Refuse a number that the other road contradicts: RDP is an upper bound as well, and never the tighter one.
@@ -67,7 +70,11 @@ def sampled_renyi(delta: float, *, sigma: float, q: float, steps: int, records: 
     """
     if q == 1:
         ratio = records / sigma
-        best = math.sqrt(2 * math.log(1 / delta) / steps) / ratio
+        best = math.sqrt(2 * math.log(1 / delta) / steps) / ratio if ratio else math.inf
+        if not CLOSEST < best < FURTHEST:
+            moved = f"{records} records move what is seen by {math.sqrt(steps) * ratio:.0e} deviations of the noise"
+            way = "fewer records or more" if best <= CLOSEST else "less"
+            raise EvidenceError("there is no number", why=f"{moved}, beyond every order", next=f"Take {way} noise")
         orders = [1 + best * 2 ** (eighths / 8) for eighths in range(-16, 17)]
         return renyi_epsilon({a: steps * a * ratio * ratio / 2 for a in orders}, delta=delta)
     if records == 1:

@@ -46,8 +46,8 @@ def probability(name: str, value: float, *, zero: bool = False, one: bool = Fals
     return value
 
 
-def count(name: str, value: int, *, least: int = 0) -> int:
-    """The number, if it is whole and not below ``least``.
+def count(name: str, value: int, *, least: int = 0, most: int | None = None) -> int:
+    """The number, if it is whole, not below ``least`` and not above ``most``.
 
     Raises:
         ConfigError: it is not.
@@ -56,6 +56,9 @@ def count(name: str, value: int, *, least: int = 0) -> int:
         raise ConfigError(
             f"{name} is {value!r}", why=f"it has to be a whole number, {least} or more", next=f"Give another {name}"
         )
+    if most is not None and value > most:
+        why = f"numbers up to {most} are accounted for"
+        raise ConfigError(f"{name} is above {most}", why=why, next=f"Give another {name}")
     return value
 
 

@@ -123,6 +123,7 @@ def test_versions_share_one_budget_and_once_saved_the_last_alone_answers(tmp_pat
     second.save(tmp_path / "second")
     opened = load_voted(tmp_path / "second")
     assert (opened.left, opened.digest()) == (3, second.digest())
+    assert adaptive_sisa.prove(opened) == adaptive_sisa.prove(second)
     for old in (first, second):
         with pytest.raises(ClaimError, match="answers no more"):
             old.predict(X[:1])
@@ -197,7 +198,7 @@ def test_inputs_are_looked_at_before_any_part_and_errors_of_parts_do_not_show(tr
         [],
         [[1], [1, 2]],
     ):
-        with pytest.raises(StoreError, match="the rows are not|rows of shape"):
+        with pytest.raises(StoreError, match=r"the rows are not|rows of shape"):
             target.predict(wrong)
         assert target.left == 40
     huge = target.predict([[1e300, -1e300]] * 3)  # beyond what an estimator takes

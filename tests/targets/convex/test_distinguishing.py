@@ -1,4 +1,4 @@
-"""Games of 20,000 plays: who sees the published model tells removal from retraining by no more than (ε, δ).
+"""Games of 20,000 plays on two parameters: what a residual that is small, or tested, does not make safe.
 
 The player knows everything but the noise. From a published W he computes the noise of which W is the exact minimiser on
 the rows that stay, -grad L(W; D'): normal after a retraining, shifted by the residual after a removal.
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.stats import beta
 
-from expunge.targets.convex.budget import budget, noise_for
+from expunge.targets.convex.budget import noise_for
 from expunge.targets.convex.losses import logistic
 from expunge.targets.convex.model import ConvexModel
 
@@ -66,14 +66,14 @@ def noise_of(W, X, y):
     return -derivatives(W, X[GONE:], y[GONE:], LAM * (len(X) - GONE), hessian=False)[0]
 
 
-def play(sigma, limit, *, seed, after_failing):
-    """Noise that retrained and that removed models show, (P, 2) each, and how many removals passed the test."""
+def play(sigma, limit, *, seed):
+    """Noise that retrained and removed models show, (P, 2) each, with fresh noise where a removal failed the test."""
     X, y = rows()
     rng = np.random.default_rng(seed)
     b, fresh, other = sigma * rng.standard_normal((3, PLAYS, 2))
     W = removed(solved(b, X, y), X, y)
     passed = np.linalg.norm(b - noise_of(W, X, y), axis=1) <= limit
-    W[~passed] = solved((fresh if after_failing == "fresh noise" else b)[~passed], X[GONE:], y[GONE:])
+    W[~passed] = solved(fresh[~passed], X[GONE:], y[GONE:])
     return noise_of(solved(other, X[GONE:], y[GONE:]), X, y), noise_of(W, X, y), passed.mean()
 
 
@@ -83,16 +83,6 @@ def beaten(one, other, epsilon):
     low = float(beta.ppf(LEVEL, a, PLAYS - a + 1)) if a else 0.0
     high = float(beta.ppf(1 - LEVEL, c + 1, PLAYS - c)) if c < PLAYS else 1.0
     return low - math.exp(epsilon) * high
-
-
-def leak(retrained, published, epsilon, sigma, toward):
-    """The largest δ shown, both ways, by the likelihood test that was fixed beforehand."""
-    shift = float(np.linalg.norm(toward))
-    at = epsilon * sigma**2 / shift + shift / 2
-    score = [noise @ (toward / shift) for noise in (retrained, published)]
-    moved = beaten(score[1] >= at, score[0] >= at, epsilon)
-    stayed = beaten(score[0] <= shift - at, score[1] <= shift - at, epsilon)
-    return max(moved, stayed)
 
 
 def without_noise():
@@ -112,44 +102,18 @@ def test_the_game_plays_the_library():
     assert after.residuals()[0] == pytest.approx(np.linalg.norm(model.noise_[0].T - noise_of(W, X, y)), abs=1e-9)
 
 
-@pytest.mark.parametrize(("epsilon", "delta"), [(3.0, 0.01), (1.0, 0.001)])
-@pytest.mark.parametrize("room", [1.0, 1.2])
-def test_the_stated_epsilon_and_delta_are_not_beaten(epsilon, delta, room):
-    toward = without_noise()
-    limit = room * float(np.linalg.norm(toward))
-    sigma = noise_for(limit, epsilon, delta)
-    assert budget(sigma, epsilon, delta) == pytest.approx(limit)
-    retrained, published, passed = play(sigma, limit, seed=11, after_failing="same noise")
-    assert passed > 0.3
-    assert leak(retrained, published, epsilon, sigma, toward) <= delta
-
-
-def test_the_same_game_catches_the_mechanism_with_its_noise_halved():
-    epsilon, delta = 3.0, 0.01
-    toward = without_noise()
-    limit = 1.2 * float(np.linalg.norm(toward))
-    sigma = noise_for(limit, epsilon, delta) / 2
-    retrained, published, passed = play(sigma, limit, seed=12, after_failing="same noise")
-    assert passed > 0.9
-    assert leak(retrained, published, epsilon, sigma, toward) > 2 * delta
-
-
-def test_fresh_noise_after_a_test_that_looked_at_the_noise_is_caught_and_the_same_noise_is_not():
+def test_fresh_noise_after_a_test_that_looked_at_the_noise_is_caught():
     epsilon, delta = 0.2, 0.001
     X, y = rows()
     limit = float(np.linalg.norm(without_noise()))
     sigma = noise_for(limit, epsilon, delta)
-    shown = {}
-    for how in ("fresh noise", "same noise"):
-        retrained, published, passed = play(sigma, limit, seed=13, after_failing=how)
-        assert 0.3 < passed < 0.7
-        fails = []
-        for noise in (retrained, published):
-            apart = noise - noise_of(removed(solved(noise, X, y), X, y), X, y)
-            fails.append(np.linalg.norm(apart, axis=1) > limit)
-        shown[how] = max(beaten(fails[0], fails[1], epsilon), beaten(~fails[1], ~fails[0], epsilon))
-    assert shown["same noise"] <= delta
-    assert shown["fresh noise"] > 50 * delta
+    retrained, published, passed = play(sigma, limit, seed=13)
+    assert 0.3 < passed < 0.7
+    fails = []
+    for noise in (retrained, published):
+        apart = noise - noise_of(removed(solved(noise, X, y), X, y), X, y)
+        fails.append(np.linalg.norm(apart, axis=1) > limit)
+    assert max(beaten(fails[0], fails[1], epsilon), beaten(~fails[1], ~fails[0], epsilon)) > 50 * delta
 
 
 def test_a_residual_within_the_budget_is_not_enough_where_it_is_chosen_after_the_noise():
@@ -176,9 +140,3 @@ def test_removal_all_but_keeps_volumes_which_the_proof_leaves_out():
     many = volume(1.0, np.concatenate([X, *[X[GONE:]] * 9]), np.concatenate([y, *[y[GONE:]] * 9]))
     assert few.max() < 0.5
     assert many.max() < few.max() / 20
-
-
-def test_an_attack_on_equal_noise_shows_nothing():
-    rng = np.random.default_rng(3)
-    one, other = rng.standard_normal((2, PLAYS, 2))
-    assert leak(one, other, 0.5, 1.0, np.array([0.6, 0.0])) <= 0

@@ -22,8 +22,8 @@ def descent_to_delete(delta: float, numbers: Mapping[str, str]) -> float:
     Args:
         delta: () probability.
         numbers: those of ``Descent``; ``bound``; ``sigma``; ``secret`` yes or no; ``heads``, models that each saw all
-            rows; ``units`` that were forgotten so far; ``absent``, rows of the plan that were never in; ``publications``
-            since the first request, one a request.
+            rows; ``units`` that were forgotten so far; ``absent``, rows of the plan that were never in;
+            ``publications`` since the first request, one a request.
 
     Returns:
         () nats.

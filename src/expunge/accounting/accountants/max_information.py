@@ -6,6 +6,9 @@ import math
 from collections.abc import Mapping
 
 from expunge.accounting.adaptive import votes_information
+from expunge.accounting.given import count
+
+MOST = {"answers": 10**7, "voters": 10**12, "shards": 10**12, "coordinates": 10**12}
 
 
 def max_information(delta: float, numbers: Mapping[str, str]) -> float:
@@ -26,9 +29,7 @@ def max_information(delta: float, numbers: Mapping[str, str]) -> float:
     >>> max_information(1e-9, numbers)  # 3 times 0.5 * 8 / 4
     3.0
     """
-    answers, voters, shards, coordinates = (
-        int(numbers[name]) for name in ("answers", "voters", "shards", "coordinates")
-    )
+    answers, voters, shards, coordinates = (count(name, int(numbers[name]), most=most) for name, most in MOST.items())
     more = {"voters": voters, "shards": shards, "coordinates": coordinates}
     e1, d1 = votes_information(answers, epsilon=float(numbers["epsilon"]), slack=delta, **more)
     # 1 - (1 - slack) in floats may end a bit above the slack.

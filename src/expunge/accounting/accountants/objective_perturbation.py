@@ -9,7 +9,7 @@ from expunge.accounting.objective import hidden
 from expunge.accounting.subsampled import sampled_epsilon
 from expunge.core.errors import ConfigError
 
-ROUNDING = 1e-12
+ROUNDING, MOST_HEADS = 1e-12, 10**6
 
 
 ROUNDING = 1e-4
@@ -43,7 +43,7 @@ def objective_perturbation(delta: float, numbers: Mapping[str, str]) -> float:
     >>> round(objective_perturbation(0.3321951, both), 4)
     3.5
     """
-    heads = count("heads", int(numbers["heads"]), least=1)
+    heads = count("heads", int(numbers["heads"]), least=1, most=MOST_HEADS)
     each = probability("delta_head", float(numbers["delta_head"]))
     below, tail = float(numbers.get("features_delta", "0")), float(numbers.get("tail", "0"))
     if not (tail >= 0 and below >= 0 and heads * each + tail + below <= delta * (1 + ROUNDING)):

@@ -44,8 +44,8 @@ class ConvexTraining:
         sigma: standard deviation of each number of the noise.
         epsilon: of the whole model, nats.
         delta: of the whole model.
-        certify_on: ``worst``, ``bound`` or ``residual``.
-        polish: chord steps after each request.
+        certify_on: ``worst``; ``bound`` and ``residual`` tell how close a step came, and certify nothing.
+        polish: chord steps after each request; not with ``worst``.
         norms: ``refuse`` rows beyond the scale, or ``clip`` them to it.
         scale: public bound of a row's norm, by which it is divided.
         divisors: column of a table -> what it is divided by before.
@@ -65,7 +65,7 @@ class ConvexTraining:
     sigma: float = 10.0
     epsilon: float = 1.0
     delta: float = 1e-4
-    certify_on: CertifyOn = "bound"
+    certify_on: CertifyOn = "worst"
     polish: int = 0
     norms: Literal["refuse", "clip"] = "refuse"
     scale: float = 1.0

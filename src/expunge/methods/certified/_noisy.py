@@ -31,6 +31,17 @@ def asked_of(method: str, target: Any, selection: Selection) -> tuple[NoisyModel
         ClaimError: no noisy model, one of another mechanism, or noise that follows from a seed.
         StoreError: another row stands under the id of one, or none would be left.
     """
+    model = claimed_of(method, target)
+    model.require_same(selection.forget)
+    return model, model.places(selection.forget.ids)
+
+
+def claimed_of(method: str, target: Any) -> NoisyModel:
+    """The target, where the method can claim anything of it.
+
+    Raises:
+        ClaimError: no noisy model, one of another mechanism, or noise that follows from a seed.
+    """
     require_kind(method, ("classifier",), target)
     require_provenance(method, Convex, target)
     if not isinstance(target, NoisyModel) or target.setup.mechanism != method:
@@ -45,8 +56,7 @@ def asked_of(method: str, target: Any, selection: Selection) -> tuple[NoisyModel
             why="whoever knows or guesses the seed subtracts the noise",
             next="Train it with randomness secret or secure",
         )
-    target.require_same(selection.forget)
-    return target, target.places(selection.forget.ids)
+    return target
 
 
 def require_requests(target: NoisyModel) -> None:
@@ -111,6 +121,37 @@ def assumed_of(setup: Setup) -> tuple[str, ...]:
     )
 
 
+def proof_of(
+    target: NoisyModel,
+    *,
+    numbers: Mapping[str, str],
+    assumptions: tuple[str, ...],
+    valid_until: int,
+    retained: str,
+) -> Proof:
+    """The argument for all that was forgotten, with the epsilon that the accountant makes of the numbers.
+
+    Args:
+        target: after the request.
+        numbers: for the accountant.
+        assumptions: of the mechanism.
+        valid_until: rows that may be forgotten in all.
+        retained: on records that stay.
+    """
+    draft = Proof(
+        target.setup.mechanism,
+        (*assumptions, *assumed_of(target.setup)),
+        tuple(sorted(numbers.items())),
+        delta=target.setup.promise.delta,
+        adversary=ADVERSARY,
+        after=target.digest(),
+        units=target.units,
+        valid_until=valid_until,
+        retained=retained,
+    )
+    return replace(draft, epsilon=recount(draft))
+
+
 def answered(
     method: Any,
     target: NoisyModel,
@@ -120,14 +161,11 @@ def answered(
     seed: int,
     since: float,
     steps: int,
-    numbers: Mapping[str, str],
-    assumptions: tuple[str, ...],
-    valid_until: int,
-    retained: str,
+    proof: Proof,
     left: dict[str, str],
     notes: dict[str, Any],
 ) -> Outcome[Any]:
-    """The outcome, with the epsilon that the accountant of the method's name makes of the numbers.
+    """The outcome of a request.
 
     Args:
         method: that answers.
@@ -137,27 +175,10 @@ def answered(
         seed: of the run.
         since: start, by ``time.perf_counter``.
         steps: that were taken.
-        numbers: for the accountant.
-        assumptions: of the mechanism.
-        valid_until: rows that may be forgotten in all.
-        retained: on records that stay.
+        proof: of the result.
         left: files that tell of what was forgotten.
         notes: on the request.
     """
-    draft = Proof(
-        after.setup.mechanism,
-        (*assumptions, *assumed_of(after.setup)),
-        tuple(sorted(numbers.items())),
-        delta=after.setup.promise.delta,
-        adversary=ADVERSARY,
-        after=after.digest(),
-        units=after.units,
-        valid_until=valid_until,
-        retained=retained,
-    )
-    proof = replace(draft, epsilon=recount(draft))
-    moved = 8 * int(np.count_nonzero(after.weights != target.weights))
-    cost = Cost(seconds=time.perf_counter() - since, steps=steps, bytes_changed=moved)
     return Outcome(
         target=after,
         before=target.digest(),
@@ -167,8 +188,13 @@ def answered(
         selection=selection,
         original=target,
         seed=seed,
-        cost=cost,
+        cost=_cost(target, after, since, steps),
         proof=proof,
         left=left,
         notes=notes,
     )
+
+
+def _cost(target: NoisyModel, after: NoisyModel, since: float, steps: int) -> Cost:
+    moved = 8 * int(np.count_nonzero(after.weights != target.weights))
+    return Cost(seconds=time.perf_counter() - since, steps=steps, bytes_changed=moved)

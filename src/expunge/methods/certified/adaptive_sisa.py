@@ -36,7 +36,8 @@ ASSUMPTIONS = (
     "Placement and parts follow by SHA-256 from a secret key of 256 bits; its values are taken for independent draws.",
     "Chances of an answer are computed in double precision; their last bits are not accounted for.",
     "What is bounded, either way round, is what the parts tell after the deletion, together with the requests, beside "
-    "parts trained anew without the records. Answers given before stay where they went, and may tell of a record by themselves.",
+    "parts trained anew without the records. Answers given before stay where they went, and may tell of a record by "
+    "themselves.",
 )
 
 
@@ -126,7 +127,7 @@ class AdaptiveSisa:
             parts = target.parts.at(place.path)
             place.goes_with(parts)
         after = target.without(selection.forget.ids, parts, token=token)
-        proof = proof_of(after)
+        proof = self.prove(after)
         return Outcome(
             target=after,
             before=before,
@@ -139,6 +140,15 @@ class AdaptiveSisa:
             proof=proof,
             notes={"cost": "not told: how long it took tells how large the parts are that had the records"},
         )
+
+    def prove(self, target: Any) -> Proof:
+        """The argument for all that was forgotten so far; it follows from the target alone.
+
+        Raises:
+            ClaimError: another target.
+        """
+        self._require(target)
+        return proof_of(target)
 
     def check(self, target: Any, selection: Selection, *, seed: int, whole: bool = True) -> None:
         """Raise what ``unlearn`` would raise before it trains.

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from expunge.core.canonical import digest
+from expunge.core.evidence import Proof
 from expunge.core.guarantee import Certified, Guarantee
 from expunge.core.outcome import Outcome
 from expunge.core.provenance import Convex
@@ -23,9 +24,11 @@ from expunge.methods.certified._noisy import (
     ADVERSARY,
     answered,
     asked_of,
+    claimed_of,
     most_units,
     noise_of,
     numbers_of,
+    proof_of,
     require_requests,
 )
 from expunge.targets.noisy import descent_to_delete as mechanism
@@ -83,7 +86,6 @@ class DescentToDelete:
         model, places = asked_of(self.name, target, selection)
         plan = _plan(model)
         after, steps = _after(model, places) if len(places) else (model, 0)
-        numbers = {**numbers_of(after), "sigma": repr(plan.sigma), "secret": "yes" if plan.secret else "no"}
         notes: dict[str, Any] = {"steps": f"{steps} of each of {plan.heads} heads"}
         return answered(
             self,
@@ -93,12 +95,28 @@ class DescentToDelete:
             seed=seed,
             since=since,
             steps=steps * plan.heads,
-            numbers=numbers,
-            assumptions=(*ASSUMED, HIDDEN) if plan.secret else ASSUMED,
-            valid_until=most_units(after, plan.per_request),
-            retained=RETAINED,
+            proof=self.prove(after),
             left={SECRET: LEFT} if plan.secret and after.units else {},
             notes=notes,
+        )
+
+    def prove(self, target: Any) -> Proof:
+        """The argument for all that was forgotten so far; it follows from the target alone.
+
+        Args:
+            target: as it came of ``unlearn``.
+
+        Raises:
+            ClaimError: no model of this mechanism, or noise that follows from a seed.
+        """
+        model = claimed_of(self.name, target)
+        plan = _plan(model)
+        return proof_of(
+            model,
+            numbers={**numbers_of(model), "sigma": repr(plan.sigma), "secret": "yes" if plan.secret else "no"},
+            assumptions=(*ASSUMED, HIDDEN) if plan.secret else ASSUMED,
+            valid_until=most_units(model, plan.per_request),
+            retained=RETAINED,
         )
 
     def check(self, target: Any, selection: Selection, *, seed: int, whole: bool = True) -> None:

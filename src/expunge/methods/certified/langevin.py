@@ -18,12 +18,21 @@ from expunge.accounting.shifted import rho_epsilon
 from expunge.accounting.strongly_convex import REQUEST_STEPS
 from expunge.core.canonical import digest
 from expunge.core.errors import ConfigError, RequestError
+from expunge.core.evidence import Proof
 from expunge.core.guarantee import Certified, Guarantee
 from expunge.core.outcome import Outcome
 from expunge.core.provenance import Convex
 from expunge.core.record import record
 from expunge.core.selection import Selection
-from expunge.methods.certified._noisy import ADVERSARY, answered, asked_of, noise_of, numbers_of
+from expunge.methods.certified._noisy import (
+    ADVERSARY,
+    answered,
+    asked_of,
+    claimed_of,
+    noise_of,
+    numbers_of,
+    proof_of,
+)
 from expunge.targets.noisy import langevin as mechanism
 from expunge.targets.noisy.target import NoisyModel, Promise
 
@@ -35,7 +44,7 @@ ASSUMED = (
     "It is compared with a training on the rows that are left of as many steps in all, from the same start, whose "
     "gradients are divided by the rows of the first training.",
     "Weights between publications were seen by nobody.",
-    "Epsilon is of this model and of all that is made of it: later models of the line start from it, and add fresh noise.",
+    "Epsilon is of this model and of all that is made of it: later models of the line start from it, with fresh noise.",
 )
 
 
@@ -86,7 +95,6 @@ class Langevin:
         after = self._after(model, places) if len(places) else model
         plan, before = _plan(after), _plan(model)
         steps = sum(plan.steps) - sum(before.steps)
-        spaced = {name: " ".join(map(str, getattr(plan, name))) for name in ("steps", "removed")}
         return answered(
             self,
             model,
@@ -95,12 +103,29 @@ class Langevin:
             seed=seed,
             since=since,
             steps=steps * plan.heads,
-            numbers={**numbers_of(after, "steps", "removed", "absent", "publications"), **spaced},
-            assumptions=ASSUMED,
-            valid_until=after.setup.promise.most,
-            retained=retained_of(after),
+            proof=self.prove(after),
             left={},
             notes={"steps": f"{steps} of each of {plan.heads} heads"},
+        )
+
+    def prove(self, target: Any) -> Proof:
+        """The argument for all that was forgotten so far; it follows from the target alone.
+
+        Args:
+            target: as it came of ``unlearn``.
+
+        Raises:
+            ClaimError: no model of this mechanism, or noise that follows from a seed.
+        """
+        model = claimed_of(self.name, target)
+        plan = _plan(model)
+        spaced = {name: " ".join(map(str, getattr(plan, name))) for name in ("steps", "removed")}
+        return proof_of(
+            model,
+            numbers={**numbers_of(model, "steps", "removed", "absent", "publications"), **spaced},
+            assumptions=ASSUMED,
+            valid_until=model.setup.promise.most,
+            retained=retained_of(model),
         )
 
     def check(self, target: Any, selection: Selection, *, seed: int, whole: bool = True) -> None:

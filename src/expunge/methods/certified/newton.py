@@ -1,9 +1,7 @@
 """Take records out of a convex model by a Newton step under a stated (ε, δ). Source: Guo et al. 2020 (ICML), theorem 3.
 
-What is stated may not follow from rows or noise but through the parameters: a spent budget of 0.31 in a certificate
-would tell of the rows that spent it. So where a residual is counted from rows and noise, ε is that of the whole budget,
-and the certificate does not say whether a step was enough; where it is counted from numbers of records alone, ε is
-that of what was counted.
+Certified is the count ``worst`` alone, which knows numbers of records and no row. The counts ``bound`` and ``residual``
+decide by rows and noise whether a step is published, and that shows: nothing is claimed of them.
 """
 
 from __future__ import annotations
@@ -18,13 +16,15 @@ from expunge.core import provenance
 from expunge.core.canonical import digest
 from expunge.core.errors import ClaimError
 from expunge.core.evidence import Proof
-from expunge.core.guarantee import Certified, Guarantee
+from expunge.core.guarantee import Certified, Guarantee, Unproven
 from expunge.core.outcome import Cost, Outcome
 from expunge.core.provenance_check import require_kind, require_provenance
 from expunge.core.selection import Selection
+from expunge.targets.convex.model import UNSOUND
 from expunge.targets.convex.target import ConvexTarget
 
 RETAINED = "not protected: who sees the model before and after a deletion may learn of any record from the difference"
+NOT_CERTIFIED = "it is not certified, and telling it would itself tell of rows and noise"
 
 
 def numbers_of(target: ConvexTarget) -> tuple[tuple[tuple[str, str], ...], float]:
@@ -35,8 +35,7 @@ def numbers_of(target: ConvexTarget) -> tuple[tuple[tuple[str, str], ...], float
     found |= {"sigma": repr(float(model.sigma)), "residual": repr(float(model.residual)), "delta_head": repr(each)}
     found |= {"heads": str(model.heads), "units": str(target.forgotten), "tail": repr(model.tail)}
     found |= {"certify_on": model.certify_on, "lam": repr(float(model.lam)), "n": str(len(target.ids))}
-    if target.ids:
-        found["units_before_training_at_worst"] = str(model.lasts())
+    found["units_before_training_at_worst"] = str(model.lasts())
     account = None if target.features is None else target.features.account_with(target.features_units)
     if account is not None:
         mechanism, units = account.mechanism, account.spent if target.forgotten else 0
@@ -54,22 +53,22 @@ def assumed(target: ConvexTarget) -> tuple[str, ...]:
         *model.assumptions(),
         "what is published of the target is coef.safetensors and this certificate; how long a request took is not",
         "a copy of a record under another id is another record",
+        "once the budget is spent the model is trained again on what is left, with fresh noise",
     ]
-    if model.certify_on == "worst":
-        said.append("once the budget is spent the model is trained again on what is left, with fresh noise")
-    else:
-        said.append(
-            "a request that would spend more than the budget is answered by a training with the same noise; whether "
-            "one was is not told, as it follows from rows and noise, and epsilon covers both"
-        )
     if features is None:
         return tuple(said)
     named = f"the features' model {features.digest}"
-    if features.account is not None:
+    account = features.account_with(target.features_units)
+    if account is not None:
         said.append(
             f"{named} was trained with differential privacy; its epsilon for the same records is added (basic "
             "composition), and its base, where it has one, did not see them"
         )
+        if (left := account.left()) is not None:
+            said.append(
+                f"requests are refused beyond {left} more {account.mechanism.unit}s of those that the features' model "
+                "was trained on; records that it never saw are not among them"
+            )
     elif features.known:
         said.append(f"{named} was not trained on these records under other ids; its own list holds none of theirs")
     else:
@@ -77,37 +76,11 @@ def assumed(target: ConvexTarget) -> tuple[str, ...]:
     return tuple(said)
 
 
-def _valid_until(target: ConvexTarget) -> int | None:
-    """Records until the budget of private features may be spent; a head is trained again and has no end."""
-    account = None if target.features is None else target.features.account_with(target.features_units)
-    left = None if account is None else account.left()
-    return None if left is None else target.forgotten + left
-
-
-def proof_of(target: ConvexTarget) -> Proof:
-    """The argument for all records that were forgotten so far.
-
-    Raises:
-        ClaimError: the noise of the features' model follows from a seed.
-        ConfigError: the formula does not hold at so large an ε.
-        EvidenceError: two accountants of the features' model disagree.
-    """
-    numbers, delta = numbers_of(target)
-    found = objective_perturbation(delta, dict(numbers))
-    if target.forgotten and target.model.certify_on != "worst" and "features_units" not in dict(numbers):
-        found = target.model.epsilon  # from which it differs by rounding
-    return Proof(
-        "objective_perturbation",
-        assumed(target),
-        numbers,
-        epsilon=found,
-        delta=delta,
-        adversary="oblivious",
-        after=target.digest(),
-        units=target.forgotten,
-        valid_until=_valid_until(target),
-        retained=RETAINED,
-    )
+def unproven(target: ConvexTarget) -> str:
+    """Why nothing is claimed of a target; empty where something is."""
+    if target.model.certify_on != "worst":
+        return f"certify_on {target.model.certify_on}: {UNSOUND}"
+    return "" if target.ids else "no record is left, and so no model of which anything could be said"
 
 
 @dataclass(frozen=True)
@@ -146,7 +119,8 @@ class Newton:
             workdir: not needed.
 
         Returns:
-            A claim of epsilon for all records that were forgotten so far; with its proof.
+            A claim of epsilon for all records that were forgotten so far, with its proof; of what is counted from rows
+            and noise, or where no record is left, a result of which nothing is claimed.
 
         Raises:
             ClaimError: what ``check`` raises.
@@ -155,20 +129,62 @@ class Newton:
         since = time.perf_counter()
         self.check(target, selection, seed=seed)
         after = target.forgetting(selection.forget.ids)
-        proof = proof_of(after)
+        proof = self.prove(after)
+        notes = {}
+        if after.model.certify_on != "worst" and after.ids:
+            notes["counted"] = f"what was counted on {after.model.certify_on} is in secret.json: {NOT_CERTIFIED}"
         return Outcome(
             target=after,
             before=target.digest(),
             method=f"{self.name}/{self.version}",
             recipe=self.digest(),
-            claim=Certified(proof.epsilon, proof.delta, "oblivious"),
+            claim=Certified(proof.epsilon, proof.delta, "oblivious") if proof else Unproven(unproven(after)),
             selection=selection,
             original=target,
             seed=seed,
             cost=Cost(seconds=time.perf_counter() - since),
             proof=proof,
             left=after.left(),
+            notes=notes,
         )
+
+    def prove(self, target: Any) -> Proof | None:
+        """The argument for all records that were forgotten so far; it follows from the target alone.
+
+        Args:
+            target: a convex one, as it came of ``unlearn``.
+
+        Returns:
+            None where nothing can be claimed: the count looked at rows and noise, no record is left, or the noise
+            follows from a seed.
+
+        Raises:
+            ClaimError: no convex target, or the noise of its features' model follows from a seed.
+            ConfigError: the formula does not hold at so large an ε.
+            EvidenceError: two accountants of the features' model disagree.
+            TargetError: the features' model changed.
+        """
+        self._require(target)
+        if target.model.seed is not None or unproven(target):
+            return None
+        numbers, delta = numbers_of(target)
+        return Proof(
+            "objective_perturbation",
+            assumed(target),
+            numbers,
+            epsilon=objective_perturbation(delta, dict(numbers)),
+            delta=delta,
+            adversary="oblivious",
+            after=target.digest(),
+            units=target.forgotten,
+            valid_until=None,
+            retained=RETAINED,
+        )
+
+    def _require(self, target: Any) -> None:
+        if not isinstance(target, ConvexTarget):
+            what, why = f"{self.name} works on a ConvexTarget", f"this target is a {type(target).__name__}"
+            raise ClaimError(what, why=why, next="Train one with expunge train --recipe convex")
 
     def check(self, target: Any, selection: Selection, *, seed: int, whole: bool = True) -> None:
         """Raise what ``unlearn`` would raise of a target or a request that does not fit.
@@ -180,9 +196,7 @@ class Newton:
         """
         require_kind(self.name, ("learner",), target)
         require_provenance(self.name, self.needs, target)
-        if not isinstance(target, ConvexTarget):
-            what, why = f"{self.name} works on a ConvexTarget", f"this target is a {type(target).__name__}"
-            raise ClaimError(what, why=why, next="Train one with expunge train --recipe convex")
+        self._require(target)
         if target.model.seed is not None:
             raise ClaimError(
                 "nothing can be claimed of a training whose noise follows from its seed",

@@ -34,17 +34,6 @@ def noise_for(residual: float, epsilon: float, delta: float) -> float:
     return residual * multiple(epsilon, delta) / epsilon
 
 
-def worst_case(gamma: float, C: float, lam: float, n: int, m: int) -> float:
-    """4 gamma C^2 m^2 / (lam^2 (n - m)): residual after m of n rows left by one exact Newton step (theorem 4).
-
-    It takes |lam w| <= C, which holds of the model without noise.
-
-    >>> worst_case(0.25, 2.0, 0.5, 70, 20)  # 4 * 0.25 * 4 * 400 / (0.25 * 50)
-    128.0
-    """
-    return 0.0 if gamma == 0 else 4 * gamma * (C * m) ** 2 / (lam**2 * (n - m))
-
-
 @dataclass(frozen=True)
 class Ledger:
     """What one head has spent since it was last trained.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import chi2
 
 from expunge.core.errors import ConfigError, TargetError
-from expunge.core.guarantee import Certified
+from expunge.core.guarantee import Certified, Unproven
 from expunge.targets.convex.budget import CertifyOn, Ledger, budget
 from expunge.targets.convex.head import Head, trained
 from expunge.targets.convex.losses import Loss, OneVsRest, loss_named
@@ -26,6 +26,10 @@ F = NDArray[np.float64]
 TAIL = 1e-12
 """Probability that |b| exceeds what the bound that knows nothing of b takes it to be; to be added to δ."""
 ROUNDING = 1e-12
+UNSOUND = (
+    "the count looks at rows and noise, and decides by them whether a step or a training is published: this makes some "
+    "models likelier than epsilon and delta allow"
+)
 
 
 @dataclass(frozen=True)
@@ -49,8 +53,8 @@ class ConvexModel:
 
     Rows leave by one Newton step for all of a request. What it leaves of the gradient counts against the budget
     e' = sigma ε / c. Once that is spent the model is trained again, to rounding. It then draws fresh noise where the
-    decision knew nothing of the old (``worst``), and keeps the noise where the decision depended on it: a draw that is
-    made anew only where the first one looked bad has another distribution than a first draw.
+    decision knew nothing of the old (``worst``), and keeps the noise where the decision depended on it. Only the first
+    is certified: a decision that looked at the noise shows in what is published, whichever noise follows.
 
     The scale of rows, the set of classes and the settings are taken to be public. There is no intercept: give the rows
     a constant column, which counts in their norm and is penalised.
@@ -62,7 +66,7 @@ class ConvexModel:
         epsilon: ε of the whole model; one against the rest spends ε/K and δ/K on each of K heads.
         delta: δ of the whole model.
         certify_on: ``worst`` knows m, n and constants alone; ``bound`` sums the data-dependent bounds; ``residual``
-            computes the gradient, one pass over the rows.
+            computes the gradient, one pass over the rows. These two tell how close it came and certify nothing.
         polish: chord steps after each request, each a pass over the rows.
         norms: ``refuse`` rows of norm above 1, or ``clip`` them to 1.
         classes: every label there may be; None to read them off the rows, which then tell that some row had each.
@@ -91,7 +95,7 @@ class ConvexModel:
         sigma: float = 10.0,
         epsilon: float = 1.0,
         delta: float = 1e-4,
-        certify_on: CertifyOn = "bound",
+        certify_on: CertifyOn = "worst",
         polish: int = 0,
         norms: str = "refuse",
         classes: Sequence[Any] | None = None,
@@ -233,7 +237,7 @@ class ConvexModel:
             raise ConfigError(f"polish must be a number of steps, not {self.polish!r}")
         if self.polish and self.certify_on == "worst":
             why = "its bound is one of Newton steps alone"
-            raise ConfigError("worst does not go with chord steps", why=why, next="Certify on bound or residual")
+            raise ConfigError("worst does not go with chord steps", why=why, next="Leave polish out")
         if self.secure and self.seed is not None:
             source(self.seed, secure=True)
         return loss_named(self.loss)
@@ -339,14 +343,17 @@ class ConvexModel:
             "the loss is convex and every row has norm at most 1 (enforced)",
             f"b is normal with standard deviation {self.sigma:g}, in float64, drawn {drawn}",
             "requests do not depend on any published model (oblivious)",
-            "given the residual, the noise is distributed as before (Guo et al. 2020, proof of theorem 1)",
+            "given the residual, the noise is distributed as before (Guo et al. 2020, proof of theorem 1): that a step "
+            "changes volumes of the noise is left out",
             "each published model is looked at by itself; noise and Hessian stay secret",
             "classes, scale of rows, features and settings do not depend on the data",
         )
 
     @property
-    def claim(self) -> Certified:
+    def claim(self) -> Certified | Unproven:
         """(ε, δ) of all deletions so far together, against who chose them without looking at a model."""
+        if self.certify_on != "worst":
+            return Unproven(UNSOUND)
         return Certified(self.epsilon, self.delta + self.tail, "oblivious")
 
     @property
@@ -358,31 +365,21 @@ class ConvexModel:
 
     @property
     def tail(self) -> float:
-        """Probability that a residual is larger than what it is counted as."""
-        return self.heads * TAIL if self.certify_on == "worst" else 0.0
+        """Probability that a residual is larger than what ``worst`` counts."""
+        return self.heads * TAIL
 
     @property
     def residual(self) -> float:
-        """What no head's residual exceeds, known without rows and noise: of ``worst`` what was counted, else e'.
-
-        That what was counted from rows and noise is less than e' may not lower ε, which has to hold whatever they are.
-        """
-        if self.certify_on == "worst" and self._heads:
-            return max(ledger.spent("worst") for ledger in self.ledgers_)
-        return budget(self.sigma, self.epsilon / self.heads, self.delta / self.heads)
+        """What no head's residual exceeds, counted without rows and noise."""
+        return max((ledger.spent("worst") for ledger in self.ledgers_), default=0.0)
 
     def lasts(self) -> int:
-        """How many records may leave in one request before the model is trained again, whatever rows and noise are.
-
-        Of ``worst`` what is left now; of the others what a training on so many rows would have, since what is left of
-        theirs follows from rows and noise. They last for longer.
-        """
+        """How many records may leave in one request before ``worst`` trains again, whatever rows and noise are."""
         self._require_rows()
         found: list[int] = []
         for head in self._heads:
-            ledger = head.ledger if self.certify_on == "worst" else Ledger(head.ledger.budget)
             loss = head.objective.loss
-            found.append(ledger.lasts(loss.gamma, loss.C, self.lam, len(self._rows), self._noise_at_most(head)))
+            found.append(head.ledger.lasts(loss.gamma, loss.C, self.lam, len(self._rows), self._noise_at_most(head)))
         return min(found)
 
     def scores(self, X: Any) -> F:

@@ -181,8 +181,8 @@ class ConvexTarget:
     def left(self) -> dict[str, str]:
         """File of the saved target -> why it still tells of records that were forgotten.
 
-        Where a budget is counted from rows and noise, whether a request was answered by a step or by a training is
-        not told, and so the worse of the two is.
+        Where a count looks at rows and noise, whether a request was answered by a step or by a training is not told,
+        and so the worse of the two is.
         """
         if not self.forgotten:
             return {}
