@@ -12,6 +12,8 @@ NEAR = 0.01
 """Of accuracy: what counts as close to retraining, in shares."""
 PLAIN = "fine-tuning, then plain steps"
 RETRAINED = "retrained"
+SEEN = 0.01
+"""Of an area: an attack that gains less on the original tells nothing, however sure the gain is."""
 UNPROVEN = ("Newton removal, residual", "Newton removal, one against the rest", "Newton removal, bound")
 """What is counted looks at the noise and decides by it what is published: that certifies nothing."""
 
@@ -267,12 +269,12 @@ def forgetting_table(told: Found, by: str) -> str:
 
 
 def _given_away(row: Found) -> list[str]:
-    """Groups of which a model gives its rows away more than the retrained one, and by how much of the area."""
+    """Groups of which a model gives its rows away by ``SEEN`` more than the retrained one, and by how much."""
     return [
         f"{name} ({cell['by']}, {group['value']:.4f})"
         for cell in row["cells"]
         for name, group in cell["less"]["groups"].items()
-        if group["value"] is not None and group["low"] > 0
+        if group["value"] is not None and group["low"] > 0 and group["value"] >= SEEN
     ]
 
 
@@ -282,8 +284,8 @@ def forgetting_sentence(told: Found) -> str:
     first, *others = told["forgetting"]
     if not (seen := _given_away(first)):
         return (
-            f"{start} **The attack is uninformative here**: of no group does the original give its rows away more than "
-            "a model that never met them. So these numbers show no harm, and no forgetting either."
+            f"{start} **The attack is uninformative here**: of no group is the original's area shown to be above a "
+            f"retrained model's by {SEEN:g} or more. So these numbers show no harm, and no forgetting either."
         )
     still = {row["model"]: _given_away(row) for row in others if row["model"] != RETRAINED}
     told_still = "; ".join(f"{model}: {_listed(names)}" for model, names in still.items())

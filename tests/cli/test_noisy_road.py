@@ -30,7 +30,9 @@ def table(tmp_path, monkeypatch):
     kinds = np.where(X[:, 0] > 0, "yes", "no")
     rows = [f"r{i},{a},{b},{kind}" for i, ((a, b), kind) in enumerate(zip(X, kinds, strict=True))]
     (tmp_path / "rows.csv").write_text("\n".join(["name,a,b,y", *rows]) + "\n")
-    return ["--data", str(tmp_path / "rows.csv"), "--label", "y", "--id", "name"]
+    (tmp_path / "values.json").write_text('{"y": ["no", "yes"]}')
+    values = ["--categories", str(tmp_path / "values.json")]
+    return ["--data", str(tmp_path / "rows.csv"), "--label", "y", "--id", "name", *values]
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import typer
 
 from expunge.cli.given import assigned, find_own_modules, present
 from expunge.cli.showing import Json, progress, say, say_json, tell
+from expunge.core.errors import ConfigError
 
 Label = Annotated[str, typer.Option(help="Column of a table that is to be told.")]
 Id = Annotated[str, typer.Option(help="Column of the record ids.")]
@@ -26,6 +27,9 @@ def train(
     id: Id = "",
     part: Part = "",
     subject: Annotated[str, typer.Option(help="Column of a table that says whom a row is about.")] = "",
+    categories: Annotated[
+        Path | None, typer.Option(help='JSON of the values that columns of texts may have: {"city": ["Rome"]}.')
+    ] = None,
     other: Annotated[
         list[str] | None, typer.Option("--set", help="A setting of the recipe as NAME=VALUE, such as shards=4.")
     ] = None,
@@ -35,7 +39,7 @@ def train(
     as_json: Json = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check recipe and data; train and write nothing.")] = False,
 ) -> None:
-    """Train a model in a way that lets it forget exactly: kept as sums, in shards, or with its order and checkpoints.
+    """Train a model in a way that lets it forget: exactly, by sums, shards or checkpoints; or certified, by noise.
 
     A recipe file names the recipe and its settings, for example "recipe: sisa" and "shards: 4". Classes that it names
     as module:name are also looked for in the working folder.
@@ -52,7 +56,7 @@ def train(
     find_own_modules()
     chosen = read_recipe(recipe, assigned(other or ()))
     stated = told(chosen)
-    source = Source(str(present(data, "data")), label=label, id=id, part=part, subject=subject)
+    source = Source(str(present(data, "data")), label, id, part, subject, categories=values_of(categories))
     pool = pool_of(workers, ray)
     if dry_run:
         records = would_train(chosen, source, out, seed=seed)
@@ -72,6 +76,27 @@ def train(
         return
     for name, value in facts.items():
         say(f"{name:<10} {value}")
+
+
+def values_of(path: Path | None) -> dict[str, tuple[str, ...]]:
+    """The values that columns of texts may have, by column; empty without a file.
+
+    Raises:
+        ConfigError: it is no object of lists of texts.
+    """
+    from expunge.core.canonical import read_json
+
+    body = read_json(present(path, "categories")) if path else {}
+    lists = isinstance(body, dict) and all(isinstance(v, list) and v and all(map(_text, v)) for v in body.values())
+    if not lists:
+        raise ConfigError(
+            f"{path} names no categories", why="an object of lists of texts is read", next='Write {"city": ["Rome"]}'
+        )
+    return {str(name): tuple(values) for name, values in body.items()}
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str)
 
 
 def pool_of(workers: int | None, ray: bool) -> Any:

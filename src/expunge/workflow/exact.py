@@ -10,6 +10,7 @@ from typing import Any
 
 from expunge.core.errors import ClaimError, ConfigError, ExpungeError, ScopeError, StoreError
 from expunge.core.example import Examples
+from expunge.core.guarantee import Unproven
 from expunge.core.launch import started
 from expunge.core.outcome import Outcome, Overlay
 from expunge.core.protocols import Store
@@ -287,7 +288,7 @@ def unlearn_exact(
             seen = Selection(*roles, repeats=selection.repeats)
             asked_of(out, seen, basis, target, chosen, seed, policy=privacy.file.policy if privacy else None)
             outcome = unlearn_selection(target, selection, chosen, seed=seed, workdir=out / WORK)
-            if isinstance(outcome, Overlay) or not outcome.own:
+            if isinstance(outcome, Overlay) or not (outcome.own or isinstance(outcome.claim, Unproven)):
                 raise ClaimError(f"{chosen.name} left no record of what it was run on")
             notes = {**outcome.notes, **_told_columns(source_of(asked), selection.retain.ids), **_told_salt(outcome)}
             outcome = accepted(replace(outcome, selection=seen, notes=notes), privacy, out)

@@ -76,6 +76,7 @@ def train(
     source = Source(str(data)) if isinstance(data, (str, Path)) else data if isinstance(data, Source) else None
     store: Any = source.open() if source else data
     chosen = _checked(chosen, store, seed)
+    _require_public(chosen, source, store)
     if out is None:
         return chosen.train(store, seed=seed, workdir=workdir, pool=pool)
     place, at = Path(out), source.pinned(store) if source else None
@@ -118,6 +119,21 @@ def check_place(out: Path) -> None:
         raise ConfigError(f"{out} is a file", next="Choose a folder")
 
 
+def _require_public(recipe: Any, source: Source | None, store: Store) -> None:
+    """Raise where columns were read off the records, and the recipe promises that one record hardly shows.
+
+    Raises:
+        ConfigError: names the columns.
+    """
+    found = source.pinned(store).fitted if source else ()
+    if found and getattr(recipe, "hides_records", False):
+        raise ConfigError(
+            f"the values of {', '.join(found)} were read off the data",
+            why="one row with a value of its own would change the shape of the model, which no noise hides",
+            next="Name every value that there may be with --categories FILE",
+        )
+
+
 def would_train(recipe: Any, source: Source, out: Path, *, seed: int) -> int:
     """Check what ``train`` checks before it commits. Warns of what of the data a deletion will not take with it.
 
@@ -134,7 +150,7 @@ def would_train(recipe: Any, source: Source, out: Path, *, seed: int) -> int:
         ExpungeError: what is wrong with recipe, data or folder.
     """
     store = source.open()
-    _checked(recipe, store, seed)
+    _require_public(_checked(recipe, store, seed), source, store)
     check_place(out)
     for column in source.pinned(store).fitted:
         log.warning(FITTED, column)

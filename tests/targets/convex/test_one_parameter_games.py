@@ -197,7 +197,7 @@ def test_no_cell_is_too_rare_or_too_likely_where_the_worst_case_is_counted(n, sh
     m = max(1, round(n * share))
     up = round(m * ups)
     stay = (round(n * ups) - up, n - round(n * ups) - (m - up))
-    game = Game("worst", stay, ((up, m - up),), 0.5, 1.0, 1.0, 1e-4)
-    while (game.shown(np.array([0.5 * game.sigma])) == 0.5 * game.sigma).all():
-        game = replace(game, sigma=1.1 * game.sigma)
+    game = Game("worst", stay, ((up, m - up),), 1e-3, 3.0, 1.0, 1e-4)
+    while (game.shown(np.array([game.sigma])) == game.sigma).all():  # trained again
+        game = replace(game, lam=1.1 * game.lam)
     assert game.events(game.sigma)[3] <= game.delta

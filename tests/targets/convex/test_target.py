@@ -30,7 +30,9 @@ FORMS = {
 def trained(loss, **more):
     y, own = FORMS[loss]
     table = Table(IDS, X, y.astype(int) if loss == "logistic" else y)
-    return ConvexTraining(loss=loss, **{"scale": 5.0, "lam": 0.1, "certify_on": "bound", **own, **more}).train(table, seed=4)
+    return ConvexTraining(loss=loss, **{"scale": 5.0, "lam": 0.1, "certify_on": "bound", **own, **more}).train(
+        table, seed=4
+    )
 
 
 @pytest.mark.parametrize("loss", FORMS)

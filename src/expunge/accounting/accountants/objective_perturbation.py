@@ -9,7 +9,7 @@ from expunge.accounting.objective import hidden
 from expunge.accounting.subsampled import sampled_epsilon
 from expunge.core.errors import ConfigError
 
-ROUNDING, MOST_HEADS = 1e-12, 10**6
+DELTA_ROUNDING, MOST_HEADS = 1e-12, 10**6
 
 
 ROUNDING = 1e-4
@@ -46,7 +46,7 @@ def objective_perturbation(delta: float, numbers: Mapping[str, str]) -> float:
     heads = count("heads", int(numbers["heads"]), least=1, most=MOST_HEADS)
     each = probability("delta_head", float(numbers["delta_head"]))
     below, tail = float(numbers.get("features_delta", "0")), float(numbers.get("tail", "0"))
-    if not (tail >= 0 and below >= 0 and heads * each + tail + below <= delta * (1 + ROUNDING)):
+    if not (tail >= 0 and below >= 0 and heads * each + tail + below <= delta * (1 + DELTA_ROUNDING)):
         why = f"{heads} heads of {each:g}, {tail:g} and {below:g} are more than {delta:g}"
         raise ConfigError("the deltas do not add up to the one that is stated", why=why)
     found = heads * hidden(float(numbers["residual"]), float(numbers["sigma"]), each)

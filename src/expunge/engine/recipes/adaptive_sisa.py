@@ -66,6 +66,8 @@ class AdaptiveSISA:
             raise ConfigError("a vote needs classes", why="the parts predict numbers", next="Name the classes")
         self.votes(1)
 
+    hides_records = True
+
     @property
     def kind(self) -> str:
         """Of the targets that it makes."""

@@ -79,6 +79,7 @@ class ConvexTraining:
     salt: str = ""
 
     kind = "learner"
+    hides_records = True
 
     def __post_init__(self) -> None:
         if self.loss == "squared" and self.classes:

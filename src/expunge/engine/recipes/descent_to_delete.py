@@ -55,6 +55,7 @@ class DescentToDeleteTraining:
     salt: str = ""
 
     kind = "classifier"
+    hides_records = True
 
     def digest(self) -> str:
         """Digest of all but the salt."""

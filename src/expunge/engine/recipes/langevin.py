@@ -56,6 +56,7 @@ class LangevinTraining:
     salt: str = ""
 
     kind = "classifier"
+    hides_records = True
 
     def digest(self) -> str:
         """Digest of all but the salt."""

@@ -51,6 +51,7 @@ class OneShotRemovalTraining:
     salt: str = ""
 
     kind = "classifier"
+    hides_records = True
 
     def digest(self) -> str:
         """Digest of all but the salt."""

@@ -115,6 +115,8 @@ class PrivateTraining:
         if isinstance(self.learner, Module) and not self.learner.classes:
             raise ConfigError("a private classifier needs its classes", next="Name every class there may be")
 
+    hides_records = True
+
     @property
     def kind(self) -> str:
         """Of the target."""
