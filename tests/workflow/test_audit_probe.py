@@ -34,7 +34,7 @@ from expunge.workflow import audit_probe, probe_commit
 from expunge.workflow.audit_probe import CERTIFICATE, RESULT, STATEMENT
 from expunge.workflow.logged import certified
 from expunge.workflow.probe_commit import COMMITMENT, ROWS, SET, Asked
-from expunge.workflow.probe_rows import read_rows, rows_bytes
+from expunge.workflow.probe_rows import estimates, read_rows, rows_bytes
 from expunge.workflow.probe_verify import verify_probe
 
 METRIC = "min_k_auc"
@@ -73,9 +73,10 @@ class Scene:
     def verify(self, folder: Path | None = None):
         return verify_probe((folder or self.probe) / STATEMENT, home=self.at("reader"))
 
-    def commit(self, name: str, asked: Asked | None = None) -> Path:
+    def commit(self, name: str, asked: Asked | None = None, *, reference: str | None = "retrained") -> Path:
         self.be("auditor")
-        probe_commit.commit(self.at("probes.jsonl"), self.at(name), asked or Asked(METRIC, draws=50))
+        asked = replace(asked or Asked(METRIC, draws=50), reference=reference and str(self.at(reference)))
+        probe_commit.commit(self.at("probes.jsonl"), self.at(name), asked)
         return self.at(name)
 
     def log(self, folder: Path) -> None:
@@ -83,7 +84,7 @@ class Scene:
         self.be("operator")
         probe_commit.log_commitment(folder / COMMITMENT, key)
 
-    def certify(self, name: str, model) -> Path:
+    def certify(self, name: str, model, **more) -> Path:
         """The operator certifies a model, with the receipt of his log beside the certificate."""
         home, root = self.be("operator"), self.at(name)
         outcome = Outcome(
@@ -95,6 +96,7 @@ class Scene:
             selection=toy_selection(),
             original=model,
             seed=3,
+            **more,
         )
         request = Request("user-4711", Records("r17"), "GDPR Art. 17", salt="ab" * 16)
         (root / "model").mkdir(parents=True)
@@ -108,8 +110,23 @@ class Scene:
 
     def finish(self, folder: Path, certificate: Path | None, model: str = "unlearned") -> Path:
         self.be("auditor")
-        audit_probe.run(folder, str(self.at(model)), reference=str(self.at("retrained")), certificate=certificate)
+        said = read_commitment((folder / COMMITMENT).read_bytes()).said
+        reference = str(self.at("retrained")) if said.reference else None
+        audit_probe.run(folder, str(self.at(model)), reference=reference, certificate=certificate)
         return audit_probe.sign_result(folder)
+
+    def rewrite_rows(self, folder: Path, change) -> None:
+        """The auditor changes rows, and signs what they then come to."""
+        rows = read_rows((folder / ROWS).read_bytes())
+        for tables in rows.values():
+            for table in tables.values():
+                change(table)
+        (folder / ROWS).write_bytes(rows_bytes(rows))
+        probes, plan = probe_commit.opened(folder)
+        value, difference = estimates(rows, plan.said)
+        said = read_result((folder / STATEMENT).read_bytes()).said
+        said = replace(said, rows=probes.seal(rows_bytes(rows)), value=value, difference=difference)
+        (folder / STATEMENT).write_bytes(sign(said, ensure_key(self.at("auditor"))))
 
     def resign(self, **changes) -> None:
         """The auditor signs another result than the one that came out."""
@@ -259,7 +276,8 @@ def test_a_receipt_of_another_commitment_shows_nothing(scene):
 
 
 def test_the_operator_cannot_present_another_model(scene):
-    fresh, path = scene.commit("fresh"), scene.at("certified/certificates/model.certificate.json")
+    fresh = scene.commit("fresh", reference=None)
+    path = scene.at("certified/certificates/model.certificate.json")
     with pytest.raises(LedgerError, match="not the one of the certificate"):
         audit_probe.run(fresh, str(scene.at("other")), certificate=path)
     assert not (fresh / RESULT).exists()
@@ -342,7 +360,7 @@ def test_without_a_certificate_nothing_shows_which_came_first(scene):
 
 
 def test_another_key_does_not_sign_the_result(scene):
-    fresh = scene.commit("fresh")
+    fresh = scene.commit("fresh", reference=None)
     audit_probe.run(fresh, str(scene.at("unlearned")))
     scene.be("operator")
     with pytest.raises(LedgerError, match="the commitment is by"):
@@ -352,7 +370,7 @@ def test_another_key_does_not_sign_the_result(scene):
 
 def test_another_way_of_reading_is_another_commitment(scene):
     """Metric, seed and level are fixed with the inputs: an edited commitment is neither signed under nor believed."""
-    fresh, key = scene.commit("fresh"), ensure_key(scene.at("auditor"))
+    fresh, key = scene.commit("fresh", reference=None), ensure_key(scene.at("auditor"))
     held = read_commitment((fresh / COMMITMENT).read_bytes())
     edited = sign(replace(held.said, seed=held.said.seed + 1), key)
     tail = (fresh / COMMITMENT).read_bytes().partition(b'"signatures"')[2]
@@ -362,7 +380,7 @@ def test_another_way_of_reading_is_another_commitment(scene):
         audit_probe.sign_result(fresh)
     (scene.probe / COMMITMENT).write_bytes(edited)
     assert any("not the one that the result names" in p for p in scene.verify().problems)
-    for changes in ({"draws": 10**9}, {"level": 0.0}, {"items": 0}, {"inputs": "sha256:0"}):
+    for changes in ({"draws": 10**9}, {"level": 0.0}, {"items": 0}, {"inputs": "sha256:0"}, {"reference": "mine"}):
         with pytest.raises(LedgerError, match="malformed"):
             read_commitment(sign(replace(held.said, **changes), key))
 
@@ -410,11 +428,109 @@ def test_an_attack_that_asks_for_text_is_a_probe_too(scene):
 
 
 def test_a_statistic_that_reads_the_reference_needs_one(scene):
-    fresh = scene.commit("fresh", Asked("privleak", draws=50))
     with pytest.raises(ConfigError, match="reads a reference"):
-        audit_probe.run(fresh, str(scene.at("unlearned")))
+        scene.commit("fresh", Asked("privleak", draws=50), reference=None)
+    assert not scene.at("fresh").exists()
+    fresh = scene.commit("fresh", Asked("privleak", draws=50))
     ran = audit_probe.run(fresh, str(scene.at("unlearned")), reference=str(scene.at("retrained")))
     assert ran.result.difference is None and ran.result.reference == toy_model(seed=1).digest()
+
+
+def test_the_auditor_cannot_choose_the_reference_after_seeing_the_model(scene):
+    """With another one the same inputs on the same model come to another number."""
+    fresh = scene.commit("fresh", Asked("privleak", draws=50))
+    scene.log(fresh)
+    path = scene.certify("afterwards", toy_model(seed=0))
+    for reference in (str(scene.at("other")), None):
+        with pytest.raises(LedgerError, match="reference is not what was committed to"):
+            audit_probe.run(fresh, str(scene.at("unlearned")), reference=reference, certificate=path)
+    assert not (fresh / RESULT).exists()
+    scene.finish(fresh, path)
+    found = scene.verify(fresh)
+    assert found.ok and f"reference committed to: {toy_model(seed=1).digest()}" in found.lines()
+    told = result_of((fresh / RESULT).read_bytes())
+    (fresh / STATEMENT).rename(fresh / "kept")
+    (fresh / RESULT).write_bytes(canonical_bytes(replace(told, reference=toy_model(seed=2).digest())))
+    with pytest.raises(EvidenceError, match="not the one that was committed to"):
+        audit_probe.sign_result(fresh)
+    (fresh / STATEMENT).write_bytes(
+        sign(replace(told, reference=toy_model(seed=2).digest()), ensure_key(scene.at("auditor")))
+    )
+    for name in (ROWS, SET):
+        assert "reference: not the one that was committed to" in scene.verify(fresh).problems
+        (fresh / name).unlink()
+
+
+def test_a_reference_that_was_not_committed_to_is_not_asked(scene):
+    fresh = scene.commit("fresh", reference=None)
+    with pytest.raises(LedgerError, match="none was committed to"):
+        audit_probe.run(fresh, str(scene.at("unlearned")), reference=str(scene.at("retrained")))
+    scene.log(fresh)
+    scene.finish(fresh, scene.certify("afterwards", toy_model(seed=0)))
+    found = scene.verify(fresh)
+    assert found.ok and found.result.difference is None and "reference committed to: none" in found.lines()
+
+
+def _first_half(table) -> None:
+    for column in table.values():
+        del column[len(column) // 2 :]
+
+
+def _flipped(table) -> None:
+    table["unseen"][0] = 1.0 - table["unseen"][0]
+
+
+def _of_another(table) -> None:
+    table["subjects"][0] = table["subjects"][-1]
+
+
+@pytest.mark.parametrize(
+    ("metric", "change", "problem"),
+    [
+        ("prefilled_answer", _first_half, "3 of 6 have one"),
+        ("extraction_excess", _first_half, "6 of 12 have one"),
+        ("extraction_excess", _flipped, "roles differ"),
+        ("prefilled_answer", _of_another, "subjects differ"),
+    ],
+)
+def test_the_auditor_cannot_drop_or_relabel_rows_of_an_attack(scene, metric, change, problem):
+    fresh = scene.commit("fresh", Asked(metric, draws=50), reference=None)
+    scene.log(fresh)
+    scene.finish(fresh, scene.certify("afterwards", toy_model(seed=0)))
+    assert scene.verify(fresh).ok
+    scene.rewrite_rows(fresh, change)
+    found = scene.verify(fresh)
+    assert not found.ok and any(problem in p for p in found.problems), found.lines()
+
+
+def test_an_attack_that_leaves_inputs_out_is_no_probe(scene):
+    """From its rows nobody could tell what it left out from what the auditor did."""
+    fresh = scene.commit("fresh", Asked("set_difference_pruning", draws=50), reference=None)
+    with pytest.raises(EvidenceError, match="3 of 6 have one"):
+        audit_probe.run(fresh, str(scene.at("unlearned")))
+    assert not (fresh / ROWS).exists() and not (fresh / RESULT).exists()
+    many = [with_role(Example(f"r{i}", "Who?", "Ana."), "forget") for i in range(257)]
+    scene.at("probes.jsonl").write_bytes(dump_examples(many))
+    with pytest.raises(ScopeError, match="asks 256 of 257"):
+        scene.commit("never", Asked("prefilled_answer"), reference=None)
+    assert not scene.at("never").exists()
+
+
+def test_weights_without_their_account_are_the_certified_model_and_older_than_the_request(scene):
+    """A private target's digest is over weights and account; only the weights are handed over."""
+    noted = {"weights_digest": toy_model(seed=0).digest()}
+    path = scene.certify("account", toy_model(seed=2), notes=noted)
+    late = scene.commit("fresh")
+    with pytest.raises(LedgerError, match="not the one of the certificate"):
+        audit_probe.run(late, str(scene.at("retrained")), reference=str(scene.at("retrained")), certificate=path)
+    scene.log(late)
+    again = scene.certify("afterwards", toy_model(seed=3), notes=noted)
+    scene.finish(late, again)
+    found = scene.verify(late)
+    assert found.ok and "weights are older than the request" in found.order, found.lines()
+    assert found.result.model == toy_model(seed=0).digest()
+    scene.finish(scene.commit("other_one"), path, "other")
+    assert "older" not in scene.verify().order
 
 
 def test_what_cannot_be_a_probe_is_refused_and_nothing_is_left(scene):

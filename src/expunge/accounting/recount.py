@@ -10,7 +10,7 @@ from expunge.core.evidence import Proof
 from expunge.core.registry import accountants
 
 ROUNDING = 1e-9
-"""Share of epsilon by which two machines may differ, unless the module of an accountant has a constant ROUNDING of its own."""
+"""Share of epsilon by which two machines may differ, unless the module of an accountant has a ROUNDING of its own."""
 
 
 def recount(proof: Proof) -> float:

@@ -29,6 +29,7 @@ def commit(
     access: Annotated[
         list[str] | None, typer.Option(help="TEXT, LOGPROBS, WEIGHTS or FINETUNE, repeated; by default what it needs.")
     ] = None,
+    reference: Annotated[Path | None, typer.Option(help="Folder of a model that never knew, to be asked too.")] = None,
     budget: Annotated[Literal["quick", "full"], typer.Option(help="Of an attack.")] = "quick",
     seed: Annotated[int, typer.Option(help="Of attack and resampling.", min=0)] = 0,
     as_json: Json = False,
@@ -44,9 +45,13 @@ def commit(
     """
     from expunge.workflow.probe_commit import COMMITMENT, SET, Asked, prepare_commitment
     from expunge.workflow.probe_commit import commit as write
+    from expunge.workflow.run import require_extra
 
-    asked = Asked(metric, None if access is None else tuple(access), budget, seed=seed)
-    place = present(inputs, "inputs")
+    place, other = present(inputs, "inputs"), None
+    if reference is not None:
+        other = str(present(reference, "reference"))
+        require_extra("expunge audit probe commit --reference")
+    asked = Asked(metric, None if access is None else tuple(access), budget, seed=seed, reference=other)
     if dry_run:
         _, said = prepare_commitment(place, out, asked)
         facts = {"items": said.items, "metric": metric, "access": list(said.access), "out": str(out), "written": False}
@@ -54,7 +59,8 @@ def commit(
         return
     found = write(place, out, asked)
     facts = {"items": found.said.items, "metric": metric, "access": list(found.said.access), "out": str(out)}
-    facts |= {"commitment": found.digest, "inputs": found.said.inputs, "keyid": found.keyid, "written": True}
+    facts |= {"commitment": found.digest, "inputs": found.said.inputs, "reference": found.said.reference}
+    facts |= {"keyid": found.keyid, "written": True}
     told = f"{found.said.items} inputs for {metric} are committed to, {found.said.inputs}"
     next = f"keep {out / SET} to yourself, and hand over {out / COMMITMENT}"
     tell(as_json, f"{told}\n{next}", facts)
@@ -86,13 +92,13 @@ def log(
 def run(
     folder: Folder,
     model: Annotated[Path, typer.Option(help="Folder of the model that was handed over.")],
-    reference: Annotated[Path | None, typer.Option(help="Folder of a model that never knew.")] = None,
+    reference: Annotated[Path | None, typer.Option(help="Folder of the model that never knew, as committed to.")] = None,
     certificate: Annotated[Path | None, typer.Option(help="That the model was handed over with.")] = None,
     as_json: Json = False,
     dry_run: Dry = False,
 ) -> None:
-    """Ask the model the committed inputs. Refuses a set that is not the committed one, and a model other than the
-    certificate's.
+    """Ask the model the committed inputs. Refuses a set or a reference that is not the committed one, and a model other
+    than the certificate's.
 
     Writes rows.json, a number per input, which is private, and result.json, which is not signed yet.
 

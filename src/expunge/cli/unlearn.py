@@ -195,11 +195,15 @@ def _would(
 
 
 def _tell(results: Iterable[tuple[Path, Any]], as_json: bool, *, alone: bool = False) -> None:
-    told: list[dict[str, Any]] = []
+    from expunge.core.earning import phrase
+
+    told, ends = list[dict[str, Any]](), dict[str, None]()
     for out, outcome in results:
         facts = {"before": outcome.before, "after": outcome.target.digest(), "method": outcome.method, "out": str(out)}
         unchanged = outcome.notes.get("no_change", "")
         told.append({**facts, "seconds": outcome.cost.seconds, "no_change": bool(unchanged)})
+        proven = f"claims {phrase(outcome.claim)}; expunge certify {out}"
+        ends[proven if outcome.proof else "nothing is claimed until it is measured: expunge evaluate"] = None
         if not as_json:
             for name, value in facts.items():
                 say(f"{name:<7} {value}")
@@ -208,4 +212,5 @@ def _tell(results: Iterable[tuple[Path, Any]], as_json: bool, *, alone: bool = F
     if as_json:
         say_json(told[0] if alone else {"requests": told})
         return
-    say("nothing is claimed until it is measured: expunge evaluate")
+    for end in ends:
+        say(end)

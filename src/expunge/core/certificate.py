@@ -215,7 +215,8 @@ def _measured(artefact: Artefact) -> Iterator[str]:
 
 def _proved(proof: Proof) -> Iterator[str]:
     size = f"(epsilon, delta) = ({proof.epsilon:g}, {proof.delta:g}), in other papers (alpha, beta)"
-    yield f"proof by {proof.accountant}: {size}, for {proof.units} of unit {proof.unit}, {proof.adversary}"
+    counted = f"{proof.units} {proof.unit}{'' if proof.units == 1 else 's'}"
+    yield f"proof by {proof.accountant}: {size}, for {counted}, {proof.adversary}"
     yield f"from {', '.join(f'{name} {text}' for name, text in proof.numbers)}"
     limit = "no limit" if proof.valid_until is None else f"{proof.valid_until} in all; requests beyond are refused"
     yield f"valid until: {limit}"

@@ -88,6 +88,7 @@ class Commitment:
         items: how many inputs there are.
         metric: score, statistic or attack that is run.
         settings: digest of the attack as it is set; empty for what is no attack.
+        reference: digest of the model that never knew, with which the difference is taken; empty for none.
         budget: of the attack.
         access: flags that the auditor uses.
         level: of the two-sided interval.
@@ -100,6 +101,7 @@ class Commitment:
     items: int
     metric: str
     settings: str
+    reference: str
     budget: Budget
     access: tuple[str, ...]
     level: float
@@ -184,6 +186,8 @@ def read_commitment(data: bytes) -> Signed[Commitment]:
     said = _stated(sealed.payload, Commitment, "commitment")
     if not is_digest(said.inputs) or said.items < 1:
         raise envelope.malformed("commitment", "it is to no inputs")
+    if said.reference and not is_digest(said.reference):
+        raise envelope.malformed("commitment reference", "neither a digest nor empty")
     if not (0.5 < said.level < 1 and 1 <= said.draws <= MOST_DRAWS and said.seed >= 0):
         raise envelope.malformed("commitment", "level, draws or seed is out of range")
     return Signed(said, data, sealed)

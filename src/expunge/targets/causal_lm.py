@@ -6,6 +6,7 @@ import copy
 import hashlib
 import json
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,10 +29,11 @@ PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".joblib", ".ckpt")
 
 
 def weights_digest(model: Any) -> str:
-    """Digest over names, types, shapes and bytes of all parameters, tied ones once."""
-    hasher = hashlib.sha256()
-    for name, value in sorted(model.named_parameters()):
-        tensor = value.detach().cpu().contiguous()
+    """Digest over names, types, shapes and bytes of all parameters, tied ones once, and of the buffers that are saved."""
+    hasher, saved = hashlib.sha256(), model.state_dict().keys()
+    buffers = [(name, value) for name, value in model.named_buffers() if name in saved]
+    for name, value in sorted([*model.named_parameters(), *buffers], key=itemgetter(0)):
+        tensor = value.detach().cpu().contiguous().reshape(-1 if value.dim() == 0 else value.shape)
         hasher.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
         hasher.update(tensor.view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
     return "sha256:" + hasher.hexdigest()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from expunge.core.canonical import canonical_bytes, digest_bytes
+from expunge.core.certificate import Certificate
 from expunge.core.errors import ConfigError, EvidenceError, LedgerError, StoreError
 from expunge.core.evidence import Estimate
 from expunge.core.files import write_bytes
@@ -19,6 +20,7 @@ from expunge.ledger.probe import Commitment, ProbeSet, Result, Signed, result_of
 from expunge.ledger.receipt import receipt_path
 from expunge.workflow.probe_commit import PRIVATE, ROWS, flags_of, list_files, now, opened
 from expunge.workflow.probe_rows import (
+    ALL,
     MODEL,
     REFERENCE,
     Rows,
@@ -28,12 +30,14 @@ from expunge.workflow.probe_rows import (
     read_rows,
     rows_bytes,
     settings_of,
-    statistic_of,
 )
 from expunge.workflow.stages import versions
 
 RESULT, STATEMENT = "result.json", "statement.json"
 CERTIFICATE = "model.certificate.json"
+WEIGHTS = "weights_digest"
+"""Note of a certificate: digest of weights that the request left as they were."""
+OTHER_REFERENCE = "reference: not the one that was committed to"
 
 
 @dataclass(frozen=True)
@@ -49,17 +53,24 @@ class Ran:
     rows: Rows
 
 
-def _certified(path: Path | None) -> tuple[bytes, str]:
-    """The bytes of a certificate and the digest of the model that it names; nothing where none is given."""
+def models_of(certificate: Certificate) -> tuple[str, ...]:
+    """Digests that the model of a certificate may have: the target's, and that of its weights without the account that
+    stays with whoever trained, where the certificate notes it.
+    """
+    return certificate.target.after, *(text for name, text in certificate.notes if name == WEIGHTS)
+
+
+def _certified(path: Path | None) -> tuple[bytes, tuple[str, ...]]:
+    """The bytes of a certificate and the digests that its model may have; nothing where none is given."""
     if path is None:
-        return b"", ""
+        return b"", ()
     data = read_small(path, "certificate")
     sealed = envelope.open_envelope(data)
     said = statement.read(sealed.payload)
     if said.problems or said.signer.keyid != sealed.keyid or not said.signer.verifies(sealed.signature, sealed.signed):
         why = said.problems[0] if said.problems else "its signature is not by the key that it names"
         raise LedgerError(f"the certificate {path} does not hold", why=why, next="See: expunge verify")
-    return data, said.certificate.target.after
+    return data, models_of(said.certificate)
 
 
 def run(folder: Path, model: str, *, reference: str | None = None, certificate: Path | None = None) -> Ran:
@@ -68,7 +79,7 @@ def run(folder: Path, model: str, *, reference: str | None = None, certificate: 
     Args:
         folder: that ``commit`` wrote.
         model: folder of the model that was handed over.
-        reference: folder of a model that never knew.
+        reference: folder of the model that never knew, if one was committed to.
         certificate: that the model was handed over with.
 
     Returns:
@@ -76,9 +87,10 @@ def run(folder: Path, model: str, *, reference: str | None = None, certificate: 
 
     Raises:
         StoreError: the folder holds no probe.
-        LedgerError: the set does not open the commitment, or the model is not the certificate's.
-        ConfigError: the result is signed already, or the metric reads a reference and there is none.
-        EvidenceError: the attack is set otherwise now, or something cannot be measured.
+        LedgerError: the set does not open the commitment, the model is not the certificate's, or the reference not
+            the one that was committed to.
+        ConfigError: the result is signed already.
+        EvidenceError: the attack is set otherwise now, leaves an input out, or something cannot be measured.
         TargetError: a model cannot be loaded, or does not grant the access.
     """
     from expunge.workflow.verbs import adopt, check_apart, shared
@@ -90,20 +102,25 @@ def run(folder: Path, model: str, *, reference: str | None = None, certificate: 
     if settings_of(plan.metric, plan.budget) != plan.settings:
         why, next = "its settings differ", "Use the version of expunge that made the commitment"
         raise EvidenceError(f"{plan.metric} is not the attack that was committed to", why=why, next=next)
-    if reference is None and any(arm == REFERENCE for arm, _, _ in statistic_of(plan.metric).needs):
-        raise ConfigError(f"{plan.metric} reads a reference", why="none is given", next="Give one with --reference")
+    if (reference is None) != (plan.reference == ""):
+        raise _other_reference(plan, "none is given" if reference is None else "none was committed to")
     data, promised = _certified(certificate)
     given = {MODEL: model, **({REFERENCE: reference} if reference else {})}
     targets: dict[str, Any] = {arm: adopt(path) for arm, path in given.items()}
     digests = {arm: target.digest() for arm, target in targets.items()}
-    if promised and digests[MODEL] != promised:
-        why = f"its digest is {digests[MODEL]}, the certificate names {promised}"
+    if promised and digests[MODEL] not in promised:
+        why = f"its digest is {digests[MODEL]}, the certificate names {' and '.join(promised)}"
         raise LedgerError(
             "the model is not the one of the certificate", why=why, next="Ask for the model that was certified"
         )
-    check_apart(digests)
+    if digests.get(REFERENCE, "") != plan.reference:
+        raise _other_reference(plan, f"the digest of {reference} is {digests[REFERENCE]}")
+    check_apart({arm: _weights(target) for arm, target in targets.items()})
     with shared():
         rows = ask({arm: target.oracle(flags_of(plan.access)) for arm, target in targets.items()}, probes, plan)
+    if problems := check_rows(rows, probes, plan.metric):
+        next = "Commit to another metric, or to inputs that it asks all of; try it on a model of your own first"
+        raise EvidenceError(f"{plan.metric} leaves inputs out", why=f"{problems[0]}; {ALL}", next=next)
     value, difference = estimates(rows, plan)
     written = rows_bytes(rows)
     result = Result(
@@ -119,6 +136,16 @@ def run(folder: Path, model: str, *, reference: str | None = None, certificate: 
     )
     _keep(folder, certificate, data, {ROWS: written, RESULT: canonical_bytes(result)})
     return Ran(result, rows)
+
+
+def _other_reference(plan: Commitment, why: str) -> LedgerError:
+    next = f"Give the one with digest {plan.reference} by --reference" if plan.reference else "Leave --reference out"
+    return LedgerError("the reference is not what was committed to", why=why, next=next)
+
+
+def _weights(target: Any) -> str:
+    """The digest of what answers: two accounts do not make two models."""
+    return target.weights_digest() if hasattr(target, "weights_digest") else target.digest()
 
 
 def _keep(folder: Path, certificate: Path | None, data: bytes, files: dict[str, bytes]) -> None:
@@ -186,9 +213,11 @@ def ready_result(folder: Path) -> tuple[Signed[Commitment], Result]:
     problems = computed(folder, probes, found.said, result)
     if result.commitment != found.digest:
         problems.insert(0, "result: it is of another commitment")
+    if result.reference != found.said.reference:
+        problems.append(OTHER_REFERENCE)
     held = folder / CERTIFICATE
     data, promised = _certified(held if held.exists() else None)
-    if result.certificate != (digest_bytes(data) if data else "") or promised not in ("", result.model):
+    if result.certificate != (digest_bytes(data) if data else "") or (promised and result.model not in promised):
         problems.append("result: it is of another certificate, or of another model than the certificate's")
     for problem in problems:
         why = problem.removeprefix("result: ")

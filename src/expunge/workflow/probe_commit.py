@@ -1,6 +1,6 @@
 """What an auditor fixes before a model is handed over, and how the operator's log comes to know of it.
 
-Everything that is chosen is in the commitment: inputs, metric, settings, access, seed. What is known later, by the
+Everything that is chosen is in the commitment: inputs, metric, settings, reference, access, seed. What is known later, by the
 operator or by the auditor, can therefore change neither the inputs nor how they are read.
 """
 
@@ -34,7 +34,7 @@ from expunge.ledger.probe import (
 from expunge.ledger.receipt import receipt_of, receipt_path
 from expunge.ledger.trust import trust
 from expunge.ledger.verify import signer_of
-from expunge.workflow.probe_rows import access_for, check_inputs, settings_of, statistic_of
+from expunge.workflow.probe_rows import access_for, check_inputs, reads_reference, settings_of
 
 SET, COMMITMENT, ROWS = "set.json", "commitment.json", "rows.json"
 PRIVATE = (SET, ROWS)
@@ -52,6 +52,7 @@ class Asked:
         level: of the interval.
         draws: resamples of subjects.
         seed: of attack and resampling.
+        reference: folder of a model that never knew; None for no reference.
     """
 
     metric: str
@@ -60,6 +61,7 @@ class Asked:
     level: float = 0.9
     draws: int = 2000
     seed: int = 0
+    reference: str | None = None
 
 
 def now() -> str:
@@ -81,14 +83,15 @@ def prepare_commitment(inputs: Path, out: Path, asked: Asked) -> tuple[ProbeSet,
     Raises:
         ExpungeError: whatever is wrong with file, folder, metric or access.
     """
-    from expunge.workflow.verbs import load_data
+    from expunge.workflow.verbs import adopt, load_data
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         why = "what was committed to is never overwritten"
         raise ConfigError(
             f"{out} holds other files", why=why, next="Choose an empty folder, or a name that is not taken"
         )
-    statistic_of(asked.metric)
+    if asked.reference is None and reads_reference(asked.metric):
+        raise ConfigError(f"{asked.metric} reads a reference", why="none is given", next="Give one with --reference")
     needed = access_for(asked.metric)
     granted = needed if asked.access is None else flags_of(asked.access)
     if missing := needed & ~granted:
@@ -98,12 +101,13 @@ def prepare_commitment(inputs: Path, out: Path, asked: Asked) -> tuple[ProbeSet,
         why = f"its level lies between 0.5 and 1, its draws between 1 and {MOST_DRAWS}"
         raise ConfigError("the interval cannot be computed", why=why)
     probes = ProbeSet.draw([with_role(e, e.role or ROLES[0]) for e in load_data(inputs).all()])
-    check_inputs(asked.metric, probes.inputs)
+    check_inputs(asked.metric, probes.inputs, asked.budget)
     said = Commitment(
         inputs=probes.digest,
         items=len(probes.inputs),
         metric=asked.metric,
         settings=settings_of(asked.metric, asked.budget),
+        reference=adopt(asked.reference).digest() if asked.reference else "",
         budget=asked.budget,
         access=granted.names,
         level=asked.level,

@@ -19,13 +19,14 @@ from expunge.core.measure import MEMBER, Statistic
 from expunge.core.registry import attacks, metrics
 from expunge.core.selection import Selection
 from expunge.core.suite import Part
-from expunge.evaluation.attacking import attack_statistic
+from expunge.evaluation.attacking import UNSEEN, attack_statistic
 from expunge.evaluation.contrast import Cast, contrast
 from expunge.evaluation.per_item import PerItem, Unmeasured, outcomes
 from expunge.ledger.probe import Commitment, ProbeSet
 
 MODEL, REFERENCE = "model", "reference"
 ABOUT = ("ids", "subjects")
+ALL = "a probe needs a row of every input, or nobody could tell what an attack left out from what the auditor did"
 Rows = dict[str, dict[str, dict[str, Any]]]
 """Model or reference -> role or attack -> ``ids``, ``subjects`` and a number per input by the score's name."""
 
@@ -84,8 +85,13 @@ def settings_of(metric: str, budget: Budget) -> str:
     return at_budget(attacks.get(metric), budget).digest() if metric in attacks.names() else ""
 
 
-def check_inputs(metric: str, inputs: Sequence[Example]) -> None:
-    """Raise where a role that a metric reads has no inputs.
+def reads_reference(metric: str) -> bool:
+    """Whether a metric is no number of one model alone."""
+    return any(model == REFERENCE for model, _, _ in statistic_of(metric).needs)
+
+
+def check_inputs(metric: str, inputs: Sequence[Example], budget: Budget) -> None:
+    """Raise where a role that a metric reads has no inputs, or more than an attack asks at a budget.
 
     Raises:
         ScopeError: names the role.
@@ -98,6 +104,10 @@ def check_inputs(metric: str, inputs: Sequence[Example]) -> None:
         if not selection.role(role):
             next = f'Give some inputs "role": "{role}", or choose another --metric'
             raise ScopeError(f"{metric} also reads {role} records", why="the inputs hold none", next=next)
+    most = getattr(at_budget(attacks.get(metric), budget), "records", None) if metric in attacks.names() else None
+    if most is not None and len(selection.forget) > most:
+        next = "Give fewer inputs, or --budget full"
+        raise ScopeError(f"{metric} asks {most} of {len(selection.forget)} inputs", why=ALL, next=next)
 
 
 def ask(oracles: Mapping[str, Oracle], probes: ProbeSet, plan: Commitment) -> Rows:
@@ -173,16 +183,22 @@ def read_rows(data: bytes) -> Rows:
 
 
 def check_rows(rows: Rows, probes: ProbeSet, metric: str) -> list[str]:
-    """Where rows are not about the inputs of a set; none if they are."""
-    subjects = {e.record_id: e.subject or e.record_id for e in probes.inputs}
-    roles = {role: {e.record_id for e in probes.inputs if e.role == role} for role in ROLES}
+    """Where rows are not one for each input that is asked about; none if they are."""
+    held = {e.record_id: e for e in probes.inputs}
+    compares = any(name == UNSEEN for _, _, name in statistic_of(metric).needs)
     found: list[str] = []
     for arm, tables in rows.items():
-        for role, table in tables.items():
+        for name, table in tables.items():
+            roles = (name,) if metric not in attacks.names() else (ROLES[0], "holdout") if compares else ROLES[:1]
+            wanted = {key for key, e in held.items() if e.role in roles}
             ids, about = list(table.get("ids", ())), list(table.get("subjects", ()))
-            whole = set(ids) <= set(subjects) if metric in attacks.names() else set(ids) == roles.get(role)
-            if not whole or len(set(ids)) < len(ids) or about != [subjects[key] for key in ids]:
-                found.append(f"rows of the {arm} on {role} are not those of the inputs")
+            if set(ids) != wanted or len(set(ids)) < len(ids):
+                there = f"{len(set(ids) & wanted)} of {len(wanted)} have one"
+                found.append(f"rows of the {arm} on {name} are not those of the inputs: {there}")
+            elif about != [held[key].subject or key for key in ids]:
+                found.append(f"rows of the {arm} on {name} are not those of the inputs: subjects differ")
+            elif UNSEEN in table and list(table[UNSEEN]) != [float(held[key].role != ROLES[0]) for key in ids]:
+                found.append(f"rows of the {arm} on {name} are not those of the inputs: roles differ")
     return found
 
 

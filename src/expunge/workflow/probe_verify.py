@@ -35,7 +35,7 @@ from expunge.ledger.statement import read as read_statement
 from expunge.ledger.trust import UNKNOWN, trusted_keys
 from expunge.ledger.verify import signer_of
 from expunge.ledger.verify import verify as verify_certificate
-from expunge.workflow.audit_probe import CERTIFICATE, computed
+from expunge.workflow.audit_probe import CERTIFICATE, OTHER_REFERENCE, WEIGHTS, computed, models_of
 from expunge.workflow.probe_commit import COMMITMENT, ROWS, SET
 
 
@@ -85,7 +85,8 @@ class ProbeVerification:
             access = "+".join(self.plan.access)
             told.append(f"{self.plan.metric} of {self.plan.items} inputs with {access}: {shown(self.result.value)}")
             if self.result.difference is not None:
-                told.append(f"less that of a reference: {shown(self.result.difference)}")
+                told.append(f"less that of the reference: {shown(self.result.difference)}")
+            told.append(f"reference committed to: {self.plan.reference or 'none'}")
         told += [*([self.order] if self.order else []), *self.told, *self.problems]
         return [*map(printable, told), "verified" if self.ok else "NOT verified"]
 
@@ -133,6 +134,8 @@ def verify_probe(
         commitment = _commitment(path.parent / COMMITMENT, found, held)
     except LedgerError as error:
         return ProbeVerification(path, found.keyid, name, valid, found.said, problems=(f"commitment: {error}",))
+    if found.said.reference != commitment.said.reference:
+        problems.append(OTHER_REFERENCE)
     _inputs(path.parent, commitment, found.said, told, problems)
     order = ""
     try:
@@ -205,7 +208,7 @@ def _order(folder: Path, commitment: Signed[Commitment], result: Signed[Result],
         raise LedgerError(f"certificate: {problem}")
     if not certificate.signature_valid or certificate.signer == UNKNOWN:
         raise LedgerError(f"certificate: its signer {certificate.keyid} is not trusted here")
-    if said.certificate.target.after != result.said.model:
+    if result.said.model not in models_of(said.certificate):
         raise LedgerError("model: the one that was asked is not the one of the certificate")
     alone = said.signer.keyid == result.keyid
     keys = [k for k in (said.signer, *trusted_keys(home)) if alone or k.keyid != result.keyid]
@@ -222,7 +225,9 @@ def _order(folder: Path, commitment: Signed[Commitment], result: Signed[Result],
             why=f"leaf {first.said.seq} of {first.checkpoint.origin} against leaf {then.said.seq}",
         )
     told = f"committed to in leaf {first.said.seq} of {first.checkpoint.origin}, certified in leaf {then.said.seq}"
-    told += _looked_up(home, first, result.said.model)
+    told += _looked_up(home, first, said.certificate.target.after)
+    if WEIGHTS in dict(said.certificate.notes):
+        told += "; its weights are older than the request, and whoever had them then had seen the model"
     return f"{told}{'; auditor, log and certificate are of one key' if alone else ''}"
 
 

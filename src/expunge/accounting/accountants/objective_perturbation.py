@@ -13,7 +13,7 @@ DELTA_ROUNDING, MOST_HEADS = 1e-12, 10**6
 
 
 ROUNDING = 1e-4
-"""Share of epsilon by which two versions of the PLD accountant, which rounds upwards in cells of its own, may differ."""
+"""Share of epsilon by which two versions of the PLD accountant, whose cells are its own, may differ."""
 
 
 def objective_perturbation(delta: float, numbers: Mapping[str, str]) -> float:

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 
 from expunge.accounting.subsampled import sampled_epsilon
 
-
 ROUNDING = 1e-4
-"""Share of epsilon by which two versions of the PLD accountant, which rounds upwards in cells of its own, may differ."""
+"""Share of epsilon by which two versions of the PLD accountant, whose cells are its own, may differ."""
 
 
 def poisson_gaussian(delta: float, numbers: Mapping[str, str]) -> float:

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -30,7 +31,7 @@ from expunge.core.training import Training
 from expunge.data.collate import OnLong, collate
 from expunge.data.table import Table
 from expunge.engine.finetune import FineTune
-from expunge.engine.private.clipping import Ghost, Rows, require_private, require_rows_apart
+from expunge.engine.private.clipping import Ghost, Rows, require_private, require_rows_apart, require_untouched, untrained, without_hook_notes
 from expunge.engine.private.sampling import units_of
 from expunge.engine.private.steps import private_steps
 from expunge.engine.recipes._language_parts import require_text
@@ -92,7 +93,7 @@ class PrivateTraining:
     Args:
         learner: a module, whose ``batch_size`` counts for nothing, or an adapter of a language model.
         mechanism: DP-SGD in numbers.
-        delta: probability, of every later statement; below one over the number of records to mean anything.
+        delta: probability, of every later statement; below one over the number of units.
         lot: what each noisy sum is divided by, about the rate times the number of units that was expected.
         limit: largest epsilon up to which deletions are answered by the account, nats; None for no limit.
         at_once: rows a pass. Changes memory, and results by rounding only.
@@ -140,14 +141,19 @@ class PrivateTraining:
         """Raise what can be known to be wrong before the training is committed to; a base is loaded for it.
 
         Raises:
-            ConfigError: the records are not what the learner reads, several processes, no such randomness, or a limit
-                into which no request fits.
-            TargetError: a layer mixes the rows of a batch, or half precision.
+            ConfigError: the records are not what the learner reads, several processes, no such randomness, a limit
+                into which no request fits, or a delta that any unit's whole data would meet.
+            TargetError: a layer mixes the rows of a batch or keeps something of them, does not take such rows, has
+                weights whose gradients cannot be told apart by row, or is in half precision.
             MissingExtra: without the extra ``dp``.
         """
         self._fits(store, seed)
         if isinstance(self.learner, LoraTuning):
-            self._adapted(self.learner, self.learner.start(seed=seed), seed)
+            handle = self._adapted(self.learner, self.learner.start(seed=seed), seed)
+            tokens_BS = torch.tensor([[0, 1], [1, 0]], device=next(handle.parameters()).device)
+            self._rehearse(
+                self._clipper(handle), lambda wrapped: wrapped(input_ids=tokens_BS, use_cache=False).logits.mean((1, 2))
+            )
 
     def _fits(self, store: Store, seed: int) -> None:
         """``check``, but for what takes loading a base."""
@@ -160,12 +166,45 @@ class PrivateTraining:
                 next="Raise sigma or the limit",
             )
         if isinstance(self.learner, LoraTuning):
-            return require_text(store)
-        if not isinstance(store, Table):
+            require_text(store)
+        elif not isinstance(store, Table):
             raise ConfigError("a module is trained on a table", next="Open the data with open_table")
-        module = self.learner.start(seed=seed).module
+        units = len(set(units_of(_records(store), self.mechanism.unit).values()))
+        if units > 1 and self.delta * units >= 1:
+            raise ConfigError(
+                f"a delta of {self.delta:g} promises nothing to {units} {self.mechanism.unit}s",
+                why="who publishes one of them, drawn at random, keeps it as well",
+                next=f"Take one far below {1 / units:.3g}",
+            )
+        if isinstance(self.learner, Module):
+            self._fits_rows(self.learner, store, seed)
+
+    def _fits_rows(self, learner: Module, store: Any, seed: int) -> None:
+        module = learner.start(seed=seed).module
         require_private(module)
-        require_rows_apart(module, store.X.shape[1])
+        rows_RD, _ = learner._tensors(store.rows(_apart(store)))
+        require_rows_apart(module, rows_RD)
+        if (shape := tuple(module(rows_RD).shape)) != (len(rows_RD), len(learner.classes)):
+            raise TargetError(
+                f"this module answers {len(rows_RD)} rows in the shape {shape}",
+                why=f"{len(learner.classes)} classes take one logit each",
+                next="Give it as many outputs as there are classes",
+            )
+        module.train()
+        self._rehearse(Rows(module, self.mechanism.clip), lambda wrapped: wrapped(rows_RD).logsumexp(1))
+
+    def _rehearse(self, clipper: Rows | Ghost, losses: Callable[[Any], Tensor]) -> None:
+        """One pass over a module that is thrown away: raise where gradients of single rows are missing."""
+        try:
+            with torch.random.fork_rng(devices=[]), without_hook_notes():
+                told_B = losses(clipper.wrapped)
+                clipper.add(told_B, torch.arange(len(told_B)))
+        finally:
+            clipper.close()
+
+    def _clipper(self, handle: Any) -> Rows | Ghost:
+        """Of a language model."""
+        return (Ghost if self.mechanism.unit == "record" else Rows)(handle, self.mechanism.clip)
 
     def _adapted(self, learner: LoraTuning, target: CausalLM, seed: int) -> Any:
         """The model with its adapter, in training mode.
@@ -174,6 +213,12 @@ class PrivateTraining:
             TargetError: it cannot be trained with differential privacy.
         """
         handle = set_in(target.model, learner.adapter, seed=derive(seed, "adapter"), to_merge=True)
+        if lost := sorted(name for name, _ in handle.named_parameters() if "lora_embedding_" in name):
+            raise TargetError(
+                "an adapter of an embedding cannot be trained with differential privacy",
+                why=f"{lost[0]} is used without its layer, so that no gradients of single rows are found",
+                next="Leave embeddings out of the targets",
+            )
         require_private(handle)
         handle.train()
         return handle
@@ -198,7 +243,8 @@ class PrivateTraining:
 
         Raises:
             ConfigError: what ``check`` raises.
-            TargetError: a gradient is no finite number; nothing is released then.
+            TargetError: what ``check`` raises; a gradient is no finite number; or what is not trained changed. Nothing is
+                released then.
             StoreError: a record does not fit into the context.
         """
         self._fits(store, seed)
@@ -223,8 +269,7 @@ class PrivateTraining:
 
     def _module(self, learner: Module, store: Any, seed: int, stage: str) -> PrivateClassifier:
         X, y = learner._tensors(store)
-        whose = store.subjects or [""] * len(store)
-        account, groups = self._account(list(zip(store.ids(), whose, strict=True)))
+        account, groups = self._account(_records(store))
         trained = learner.start(seed=seed)
         trained.module.train()
         clipper = Rows(trained.module, self.mechanism.clip)
@@ -240,12 +285,10 @@ class PrivateTraining:
 
     def _language(self, learner: LoraTuning, store: Store, seed: int, stage: str) -> tuple[PrivateLM, int]:
         target = learner.start(seed=seed)
-        examples = store.get(store.ids())
-        encoded = target.template.encode_all(examples)
-        account, groups = self._account([(e.record_id, e.subject) for e in examples])
+        encoded = target.template.encode_all(store.get(store.ids()))
+        account, groups = self._account(_records(store))
         handle = self._adapted(learner, target, seed)
-        kind = Ghost if self.mechanism.unit == "record" else Rows
-        clipper = kind(handle, self.mechanism.clip)
+        clipper = self._clipper(handle)
         optimizer = torch.optim.AdamW(clipper.trained, lr=learner.lr, weight_decay=0.0)
         device, seen = clipper.trained[0].device, list[int]()
 
@@ -263,6 +306,7 @@ class PrivateTraining:
         return PrivateLM(target, account), sum(seen)
 
     def _steps(self, clipper: Rows | Ghost, optimizer: Any, groups: Any, losses: Any, seed: int, stage: str) -> None:
+        before = untrained(clipper.wrapped)
         try:
             private_steps(
                 clipper,
@@ -275,8 +319,22 @@ class PrivateTraining:
                 at_once=self.at_once,
                 stage=stage,
             )
+            require_untouched(clipper.wrapped, before)
         finally:
             clipper.close()
+
+
+def _records(store: Store) -> list[tuple[str, str]]:
+    """Ids and subjects, in the order of the store; an empty subject is none."""
+    if isinstance(store, Table):
+        return list(zip(store.ids(), store.subjects or [""] * len(store), strict=True))
+    return [(example.record_id, example.subject) for example in store.get(store.ids())]
+
+
+def _apart(store: Table) -> list[str]:
+    """Ids of up to four rows that differ, from all over the table."""
+    _, first = np.unique(store.X, axis=0, return_index=True)
+    return [store.ids()[first[at]] for at in sorted(set(np.linspace(0, len(first) - 1, 4).astype(int)))]
 
 
 private = PrivateTraining

@@ -53,6 +53,8 @@ def proof_of(account: Account, found: Accounted, *, after: str) -> Proof:
             "Settings, columns and labels are not from these records; one training was released, not the best of many.",
             "Of a model that was fine-tuned, only the fine-tuning is accounted for, not what its base was trained on.",
             "Neighbouring data has the records or has not; a copy under another id is another record.",
+            "Counted is one training: a model that was trained on them before, or is trained anew afterwards, is a release "
+            "of its own, and for whoever stood in several their epsilons and deltas add.",
         ),
         (
             ("clip", repr(mechanism.clip)),
@@ -68,7 +70,10 @@ def proof_of(account: Account, found: Accounted, *, after: str) -> Proof:
         units=account.spent,
         unit=mechanism.unit,
         valid_until=None if left is None else account.spent + left,
-        retained=f"protected as well: any {found.records} of them at this epsilon and delta",
+        retained=(
+            f"protected as well, in this one training: any {found.records} of them at this epsilon and delta; what other "
+            "trainings on them released adds to it"
+        ),
     )
 
 
@@ -119,6 +124,7 @@ class Private:
         after = target.with_account(target.account.forgetting(selection.forget.ids))
         found, proof = after.account.accounted(), self.prove(after)
         notes = {"accountant": f"{found.accountant}; by Renyi divergence {found.renyi:.6g}"}
+        notes["weights_digest"] = target.weights_digest()
         return Outcome(
             target=after,
             before=target.digest(),
