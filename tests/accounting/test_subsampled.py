@@ -1,13 +1,16 @@
 import math
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from expunge.accounting import subsampled
 from expunge.accounting.crosscheck import agree, sampled_renyi
 from expunge.accounting.gaussian import gaussian_epsilon
-from expunge.accounting.mixture import binomial, renyi_mixture
+from expunge.accounting.mixture import binomial, log_ratio, renyi_mixture
 from expunge.accounting.subsampled import sampled_delta, sampled_epsilon, sampled_sigma
 from expunge.core.errors import ConfigError, EvidenceError, MissingExtra
 
@@ -183,9 +186,55 @@ def test_what_is_no_number_is_raised(pld: float, renyi: float):
         agree(pld, renyi, tolerance=1e-3)
 
 
-def test_a_delta_below_what_the_accountant_resolves_is_raised():
-    with pytest.raises(EvidenceError, match="gives no epsilon"):
-        sampled_epsilon(1e-40, sigma=1.0, q=0.1, steps=10)
+def test_a_delta_below_what_arithmetic_resolves_is_answered_by_renyi_divergence():
+    found = sampled_epsilon(1e-40, sigma=1.0, q=0.1, steps=10)
+    assert found.accountant == "Renyi divergence" and found.epsilon == found.renyi
+
+
+@pytest.mark.parametrize("delta", [1e-7, 1.6e-10, 1e-12, 1e-14])
+@pytest.mark.parametrize(
+    "settings",
+    [(1.1, 0.01, 1000, 1), (8.0, 0.1, 100_000, 1), (23.71, 0.01232, 1952, 22), (40.0, 0.001, 1_000_000, 8)],
+)
+def test_delta_at_the_epsilon_is_no_more_than_was_asked_for(settings: tuple[float, float, int, int], delta: float):
+    sigma, q, steps, records = settings
+    found = sampled_epsilon(delta, sigma=sigma, q=q, steps=steps, records=records)
+    assert true_delta(found.epsilon, *settings) <= delta * (1 + 1e-6)
+
+
+def true_delta(epsilon: float, sigma: float, q: float, steps: int, records: int) -> float:
+    """By inversion of the Laplace transform E[e^(sL)]^T / (s (s + 1)) on a line through its saddle: no cells."""
+    z_X = np.arange(-16, 16 + 6 * records / sigma, 0.02)
+    loss_X = log_ratio(z_X, sigma=sigma, p_K=binomial(records, q))
+    log_q_X = -z_X * z_X / 2 + math.log(0.02 / math.sqrt(2 * math.pi))
+
+    def along(s_S: NDArray[Any], loss_X: NDArray[Any], weight_X: NDArray[Any]) -> NDArray[Any]:
+        terms_SX = s_S[:, None] * loss_X + weight_X
+        top_S = terms_SX.real.max(axis=1)
+        moments_S = top_S + np.log(np.exp(terms_SX - top_S[:, None]).sum(axis=1))
+        return steps * moments_S - s_S * epsilon - np.log(s_S) - np.log(s_S + 1)
+
+    def one_way(*way: NDArray[Any]) -> float:
+        c_S = np.geomspace(1e-3, 1e4, 2000)
+        value_S = along(c_S, *way)
+        i = min(max(int(np.nanargmin(value_S)), 1), len(c_S) - 2)
+        c, (a, top, b) = c_S[i], value_S[i - 1 : i + 2]
+        step = 0.05 / math.sqrt(max((a + b - 2 * top) / math.log(c_S[1] / c_S[0]) ** 2, 1.0)) * c
+        total = 0.0
+        for block in range(200):
+            term_S = np.exp(along(c + 1j * step * (np.arange(500) + 500 * block), *way) - top)
+            total += float(term_S.real.sum()) - (0.5 if block == 0 else 0.0)
+            if abs(term_S[-20:]).max() < 1e-11:
+                return math.exp(top) * total * step / math.pi
+        raise AssertionError("the inversion did not end")
+
+    return max(one_way(loss_X, log_q_X + loss_X), one_way(-loss_X, log_q_X))
+
+
+@pytest.mark.parametrize("sigma, q, error", [(1e12, 0.5, ConfigError), (1e6, 1e-6, EvidenceError)])
+def test_noise_beyond_what_cells_resolve_is_refused(sigma: float, q: float, error: type[Exception]):
+    with pytest.raises(error):
+        sampled_epsilon(1e-9, sigma=sigma, q=q, steps=4)
 
 
 def test_more_records_than_any_order_reaches_are_raised():

@@ -27,6 +27,8 @@ def test_a_language_model_is_certified_and_verified(world, call, tmp_path, base,
     told = ("--set", "epsilon=3", "--set", "delta=1e-6", "--set", f"mode={mode}", "--set", f"centre={base}")
     said = call(*world.unlearn(out, *SHORT, *told, method=METHOD))
     assert said.code == 0, said.err
+    assert "claims Certified (epsilon 3, delta 1e-06, against oblivious); expunge certify" in said.out
+    assert "nothing is claimed" not in said.out
     said = call("certify", out, "--json")
     assert said.code == 0, said.err
     earned = said.json["earned"]["model"]

@@ -18,7 +18,7 @@ from expunge.workflow.recipe_file import read_recipe, recipe_of, told
 from expunge.workflow.verbs import adopt
 
 from . import private_cases
-from .private_cases import STEPS, write_language, write_recipe, write_table
+from .private_cases import REHEARSED, STEPS, write_language, write_recipe, write_table
 
 SIGMA = 24.0 / np.sqrt(STEPS)
 """All steps over all rows are one with this noise."""
@@ -169,13 +169,13 @@ def test_a_base_in_half_precision_is_refused_before_the_log_is_told(call, tmp_pa
 def test_a_killed_training_starts_again_and_releases_one_model(table, call, leaves, tmp_path, monkeypatch):
     command = ["train", *write_recipe(tmp_path / "m.yaml"), *table, "--out", str(tmp_path / "m")]
     place = os.pathsep.join([str(tmp_path), *(path for path in sys.path if path)])
-    shell = {**os.environ, "PYTHONPATH": place, "PASSES": str(tmp_path / "passes"), "DIES_AT": "4"}
+    shell = {**os.environ, "PYTHONPATH": place, "PASSES": str(tmp_path / "passes"), "DIES_AT": str(REHEARSED + 4)}
     process = subprocess.run([sys.executable, "-m", "expunge", *command], env=shell, capture_output=True, check=False)
     assert process.returncode == -signal.SIGKILL, process.stderr.decode()
     assert not list((tmp_path / "m").rglob("*.safetensors")) and not (tmp_path / "m" / "manifest.json").exists()
     monkeypatch.setenv("PASSES", str(tmp_path / "again"))
     monkeypatch.setenv("DIES_AT", "-1")
     assert call(*command).code == 0
-    assert (tmp_path / "again").stat().st_size == STEPS
+    assert (tmp_path / "again").stat().st_size == REHEARSED + STEPS
     assert [leaf.entry.kind for leaf in leaves()] == ["KEY", "TRAIN", "TRAINED"]
     assert adopt(tmp_path / "m").account.spent == 0

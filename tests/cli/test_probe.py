@@ -9,6 +9,8 @@ import pytest
 from expunge.data.jsonl import dump_examples
 from expunge.testing.toy import toy_corpus, toy_model
 
+from .private_cases import write_language
+
 
 @pytest.fixture
 def inputs(tmp_path):
@@ -69,3 +71,38 @@ def _garbage(folder):
     path = folder / "garbage.json"
     path.write_bytes(b"\xff\xfe")
     return path
+
+
+def test_a_reference_is_committed_to_and_no_other_is_asked(call, refused, inputs, tmp_path):
+    for seed, name in enumerate(("unlearned", "retrained", "other")):
+        toy_model(seed=seed).save(tmp_path / name)
+    commit = ("audit", "probe", "commit", "--inputs", inputs, "--out", tmp_path / "probe")
+    assert "no such file" in refused(2, *commit, "--reference", tmp_path / "nowhere")
+    said = call(*commit, "--reference", tmp_path / "retrained", "--json")
+    assert said.code == 0 and said.json["reference"] == toy_model(seed=1).digest()
+    run = ("audit", "probe", "run", tmp_path / "probe", "--model", tmp_path / "unlearned")
+    for other in ((), ("--reference", tmp_path / "other")):
+        assert "not what was committed to" in refused(1, *run, *other)
+    assert "less that of the reference" in call(*run, "--reference", tmp_path / "retrained").out
+    assert call("audit", "probe", "sign", tmp_path / "probe").code == 0
+    assert (
+        f"reference committed to: {said.json['reference']}" in call("verify", tmp_path / "probe" / "statement.json").out
+    )
+
+
+def test_the_weights_of_a_private_model_are_asked_without_its_account(call, refused, committed, tmp_path):
+    """Only the folder ``model`` is published; the account names who is in."""
+    trained, run = tmp_path / "trained", tmp_path / "run"
+    assert call("train", *write_language(tmp_path), "--out", trained).code == 0
+    assert call("audit", "probe", "log", committed / "commitment.json").code == 0
+    assert call("unlearn", "--model", trained, "--method", "private", "--ids", "ana-city", "--out", run).code == 0
+    assert call("certify", run).code == 0
+    certificate = ("--certificate", run / "certificates" / "model.certificate.json")
+    toy_model(seed=0).save(tmp_path / "other")
+    other = ("audit", "probe", "run", committed, "--model", tmp_path / "other")
+    assert "not the one of the certificate" in refused(1, *other, *certificate)
+    ran = call("audit", "probe", "run", committed, "--model", run / "unlearned" / "model", *certificate)
+    assert ran.code == 0, ran.err
+    assert call("audit", "probe", "sign", committed).code == 0
+    said = call("verify", committed / "statement.json")
+    assert said.code == 0 and "weights are older than the request" in said.out, said.out

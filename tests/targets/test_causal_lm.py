@@ -70,6 +70,17 @@ def test_saving_and_loading_keeps_the_digest_and_every_answer(tmp_path, architec
     assert not list(tmp_path.rglob("*.bin")) and not list(tmp_path.rglob("*.pt"))
 
 
+def test_a_buffer_that_is_saved_counts_in_the_digest_and_another_does_not():
+    target = toy_model(seed=1)
+    before = target.digest()
+    target.model.register_buffer("made_anew", torch.tensor(1.0), persistent=False)
+    assert target.digest() == before
+    target.model.register_buffer("kept", torch.tensor(1.0))
+    kept = target.digest()
+    target.model.kept.fill_(2.0)
+    assert len({before, kept, target.digest()}) == 3
+
+
 def test_saving_twice_gives_equal_bytes(tmp_path):
     target = toy_model(seed=1)
     for name in ("a", "b"):

@@ -488,6 +488,7 @@ def _of_another(table) -> None:
     ("metric", "change", "problem"),
     [
         ("prefilled_answer", _first_half, "3 of 6 have one"),
+        ("relearning", _first_half, "1 of 2 have one"),
         ("extraction_excess", _first_half, "6 of 12 have one"),
         ("extraction_excess", _flipped, "roles differ"),
         ("prefilled_answer", _of_another, "subjects differ"),
@@ -497,7 +498,8 @@ def test_the_auditor_cannot_drop_or_relabel_rows_of_an_attack(scene, metric, cha
     fresh = scene.commit("fresh", Asked(metric, draws=50), reference=None)
     scene.log(fresh)
     scene.finish(fresh, scene.certify("afterwards", toy_model(seed=0)))
-    assert scene.verify(fresh).ok
+    honest = scene.verify(fresh)
+    assert honest.ok and any("relearning itself asks 2 of 12" in t for t in honest.told) == (metric == "relearning")
     scene.rewrite_rows(fresh, change)
     found = scene.verify(fresh)
     assert not found.ok and any(problem in p for p in found.problems), found.lines()
@@ -505,7 +507,7 @@ def test_the_auditor_cannot_drop_or_relabel_rows_of_an_attack(scene, metric, cha
 
 def test_an_attack_that_leaves_inputs_out_is_no_probe(scene):
     """From its rows nobody could tell what it left out from what the auditor did."""
-    fresh = scene.commit("fresh", Asked("set_difference_pruning", draws=50), reference=None)
+    fresh = scene.commit("fresh", Asked("relearning_in_domain", draws=50), reference=None)
     with pytest.raises(EvidenceError, match="3 of 6 have one"):
         audit_probe.run(fresh, str(scene.at("unlearned")))
     assert not (fresh / ROWS).exists() and not (fresh / RESULT).exists()
@@ -520,8 +522,11 @@ def test_weights_without_their_account_are_the_certified_model_and_older_than_th
     """A private target's digest is over weights and account; only the weights are handed over."""
     noted = {"weights_digest": toy_model(seed=0).digest()}
     path = scene.certify("account", toy_model(seed=2), notes=noted)
-    late = scene.commit("fresh")
+    late, third = scene.commit("fresh"), scene.at("third")
+    toy_model(seed=4).save(third)
     with pytest.raises(LedgerError, match="not the one of the certificate"):
+        audit_probe.run(late, str(third), reference=str(scene.at("retrained")), certificate=path)
+    with pytest.raises(EvidenceError, match="same model"):
         audit_probe.run(late, str(scene.at("retrained")), reference=str(scene.at("retrained")), certificate=path)
     scene.log(late)
     again = scene.certify("afterwards", toy_model(seed=3), notes=noted)

@@ -5,8 +5,8 @@ does not: to the composed delta the Fourier transform and the differences that f
 sign. Of a transformed step it is a few 2^-53, relative to what a frequency weighs, and T steps multiply that by T; so
 epsilon is read at delta less ``ULPS`` 2^-53 T, which is 4 to 5 times the worst error that was found. Renyi divergence
 (RDP) gives another upper bound, by another road. The smaller of both is stated: below that margin RDP alone. Where RDP
-is below what PLD gives at delta plus the margin, one of both is wrong and nothing is stated. The central limit ("GDP") is no bound and has no place here: at sigma 0.5, q 0.001, 100 steps and
-delta 1e-6 it states a tenth of what is true.
+is below what PLD gives at delta plus the margin, one of both is wrong and nothing is stated. The central limit ("GDP")
+is no bound and has no place here: at sigma 0.5, q 0.001, 100 steps and delta 1e-6 it states a tenth of what is true.
 
 Assumed: each record is in each batch with probability q, by itself; each gradient is clipped to norm C and noise of
 standard deviation sigma C is added to their sum; what is compared are trainings with and without the m records. Batches
@@ -211,6 +211,9 @@ def _nothing(sigma: float, q: float, steps: int, records: int) -> bool:
         if value > most:
             why = f"{'sampled noise' if q < 1 else 'noise'} is accounted for up to {most}"
             raise ConfigError(f"{name} is {value}", why=why, next=f"Give fewer {name}")
+    if q < 1 and sigma > MOST_NOISE:
+        why = f"sampled noise is accounted for up to {MOST_NOISE:.0f} clipping norms"
+        raise ConfigError(f"sigma is {sigma}", why=why, next="Give less noise")
     return least == 0
 
 
@@ -263,7 +266,11 @@ def _loss(sigma: float, q: float, steps: int, records: int) -> Any:
 
 
 def _both(sigma: float, q: float, records: int, width: float) -> list[Any]:
-    return [_cells(sigma, q, records, width, added) for added in (False, True)]
+    try:
+        return [_cells(sigma, q, records, width, added) for added in (False, True)]
+    except RecursionError:
+        why = f"all that a step tells lies within one cell of {width:g} nats"
+        raise EvidenceError("an accountant gives no epsilon", why=why, next="Take less noise") from None
 
 
 def _cells(sigma: float, q: float, records: int, width: float, added: bool) -> Any:

@@ -92,7 +92,9 @@ def log(
 def run(
     folder: Folder,
     model: Annotated[Path, typer.Option(help="Folder of the model that was handed over.")],
-    reference: Annotated[Path | None, typer.Option(help="Folder of the model that never knew, as committed to.")] = None,
+    reference: Annotated[
+        Path | None, typer.Option(help="Folder of the model that never knew, as committed to.")
+    ] = None,
     certificate: Annotated[Path | None, typer.Option(help="That the model was handed over with.")] = None,
     as_json: Json = False,
     dry_run: Dry = False,

@@ -203,7 +203,9 @@ def _tell(results: Iterable[tuple[Path, Any]], as_json: bool, *, alone: bool = F
         unchanged = outcome.notes.get("no_change", "")
         told.append({**facts, "seconds": outcome.cost.seconds, "no_change": bool(unchanged)})
         proven = f"claims {phrase(outcome.claim)}; expunge certify {out}"
-        ends[proven if outcome.proof else "nothing is claimed until it is measured: expunge evaluate"] = None
+        ends[
+            proven if getattr(outcome, "proof", None) else "nothing is claimed until it is measured: expunge evaluate"
+        ] = None
         if not as_json:
             for name, value in facts.items():
                 say(f"{name:<7} {value}")

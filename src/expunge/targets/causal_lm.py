@@ -29,7 +29,7 @@ PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".joblib", ".ckpt")
 
 
 def weights_digest(model: Any) -> str:
-    """Digest over names, types, shapes and bytes of all parameters, tied ones once, and of the buffers that are saved."""
+    """Digest over names, types, shapes and bytes of all parameters, tied ones once, and of buffers that are saved."""
     hasher, saved = hashlib.sha256(), model.state_dict().keys()
     buffers = [(name, value) for name, value in model.named_buffers() if name in saved]
     for name, value in sorted([*model.named_parameters(), *buffers], key=itemgetter(0)):

@@ -93,7 +93,7 @@ def run(folder: Path, model: str, *, reference: str | None = None, certificate: 
         EvidenceError: the attack is set otherwise now, leaves an input out, or something cannot be measured.
         TargetError: a model cannot be loaded, or does not grant the access.
     """
-    from expunge.workflow.verbs import adopt, check_apart, shared
+    from expunge.workflow.verbs import shared
 
     probes, found = opened(folder)
     plan = found.said
@@ -102,23 +102,16 @@ def run(folder: Path, model: str, *, reference: str | None = None, certificate: 
     if settings_of(plan.metric, plan.budget) != plan.settings:
         why, next = "its settings differ", "Use the version of expunge that made the commitment"
         raise EvidenceError(f"{plan.metric} is not the attack that was committed to", why=why, next=next)
-    if (reference is None) != (plan.reference == ""):
-        raise _other_reference(plan, "none is given" if reference is None else "none was committed to")
     data, promised = _certified(certificate)
-    given = {MODEL: model, **({REFERENCE: reference} if reference else {})}
-    targets: dict[str, Any] = {arm: adopt(path) for arm, path in given.items()}
-    digests = {arm: target.digest() for arm, target in targets.items()}
+    targets, digests = _adopted(plan, model, reference)
     if promised and digests[MODEL] not in promised:
         why = f"its digest is {digests[MODEL]}, the certificate names {' and '.join(promised)}"
         raise LedgerError(
             "the model is not the one of the certificate", why=why, next="Ask for the model that was certified"
         )
-    if digests.get(REFERENCE, "") != plan.reference:
-        raise _other_reference(plan, f"the digest of {reference} is {digests[REFERENCE]}")
-    check_apart({arm: _weights(target) for arm, target in targets.items()})
     with shared():
         rows = ask({arm: target.oracle(flags_of(plan.access)) for arm, target in targets.items()}, probes, plan)
-    if problems := check_rows(rows, probes, plan.metric):
+    if problems := check_rows(rows, probes, plan):
         next = "Commit to another metric, or to inputs that it asks all of; try it on a model of your own first"
         raise EvidenceError(f"{plan.metric} leaves inputs out", why=f"{problems[0]}; {ALL}", next=next)
     value, difference = estimates(rows, plan)
@@ -136,6 +129,27 @@ def run(folder: Path, model: str, *, reference: str | None = None, certificate: 
     )
     _keep(folder, certificate, data, {ROWS: written, RESULT: canonical_bytes(result)})
     return Ran(result, rows)
+
+
+def _adopted(plan: Commitment, model: str, reference: str | None) -> tuple[dict[str, Any], dict[str, str]]:
+    """The models with their digests; the reference is the committed one, and another than the model.
+
+    Raises:
+        LedgerError: it is another reference.
+        EvidenceError: model and reference are the same.
+    """
+    from expunge.workflow.verbs import adopt, check_apart
+
+    if (reference is None) != (plan.reference == ""):
+        raise _other_reference(plan, "none is given" if reference is None else "none was committed to")
+    targets: dict[str, Any] = {MODEL: adopt(model)}
+    if reference is not None:
+        targets[REFERENCE] = adopt(reference)
+    digests = {arm: target.digest() for arm, target in targets.items()}
+    if digests.get(REFERENCE, "") != plan.reference:
+        raise _other_reference(plan, f"the digest of {reference} is {digests[REFERENCE]}")
+    check_apart({arm: _weights(target) for arm, target in targets.items()})
+    return targets, digests
 
 
 def _other_reference(plan: Commitment, why: str) -> LedgerError:
@@ -174,7 +188,7 @@ def computed(folder: Path, probes: ProbeSet, plan: Commitment, result: Result) -
     if probes.seal(data) != result.rows:
         return ["rows: not the digest that the result states"]
     rows = read_rows(data)
-    if found := check_rows(rows, probes, plan.metric):
+    if found := check_rows(rows, probes, plan):
         return found
     if (REFERENCE in rows) != bool(result.reference):
         return ["rows: those of the reference are missing, or of one that the result does not name"]

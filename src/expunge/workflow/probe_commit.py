@@ -1,7 +1,7 @@
 """What an auditor fixes before a model is handed over, and how the operator's log comes to know of it.
 
-Everything that is chosen is in the commitment: inputs, metric, settings, reference, access, seed. What is known later, by the
-operator or by the auditor, can therefore change neither the inputs nor how they are read.
+Everything that is chosen is in the commitment: inputs, metric, settings, reference, access, seed. What is known later,
+by the operator or by the auditor, can therefore change neither the inputs nor how they are read.
 """
 
 from __future__ import annotations

@@ -182,15 +182,30 @@ def read_rows(data: bytes) -> Rows:
     raise EvidenceError("the file of rows is malformed", why="it is not spelled as this library spells it")
 
 
-def check_rows(rows: Rows, probes: ProbeSet, metric: str) -> list[str]:
-    """Where rows are not one for each input that is asked about; none if they are."""
+def asked_of(name: str, probes: ProbeSet, plan: Commitment) -> set[str]:
+    """Ids of the inputs that rows must be about.
+
+    Args:
+        name: of the table: a role, or the attack.
+        probes: the inputs.
+        plan: what was committed to.
+    """
+    if plan.metric not in attacks.names():
+        return {e.record_id for e in probes.inputs if e.role == name}
+    selection, attack = selection_of(probes.inputs), at_budget(attacks.get(plan.metric), plan.budget)
+    own: Examples = attack.split(selection.forget)[1] if hasattr(attack, "split") else selection.forget
+    if any(column == UNSEEN for _, _, column in statistic_of(plan.metric).needs):
+        own = own + selection.holdout
+    return set(own.ids)
+
+
+def check_rows(rows: Rows, probes: ProbeSet, plan: Commitment) -> list[str]:
+    """Where rows are not one for each input that is asked; none if they are."""
     held = {e.record_id: e for e in probes.inputs}
-    compares = any(name == UNSEEN for _, _, name in statistic_of(metric).needs)
     found: list[str] = []
     for arm, tables in rows.items():
         for name, table in tables.items():
-            roles = (name,) if metric not in attacks.names() else (ROLES[0], "holdout") if compares else ROLES[:1]
-            wanted = {key for key, e in held.items() if e.role in roles}
+            wanted = asked_of(name, probes, plan)
             ids, about = list(table.get("ids", ())), list(table.get("subjects", ()))
             if set(ids) != wanted or len(set(ids)) < len(ids):
                 there = f"{len(set(ids) & wanted)} of {len(wanted)} have one"

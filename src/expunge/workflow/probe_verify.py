@@ -14,6 +14,7 @@ from expunge.core.canonical import digest_bytes
 from expunge.core.certificate import printable
 from expunge.core.errors import ExpungeError, LedgerError
 from expunge.core.evidence import Estimate
+from expunge.core.registry import attacks
 from expunge.ledger.certify import read_small
 from expunge.ledger.envelope import open_envelope
 from expunge.ledger.home import home_path
@@ -37,6 +38,7 @@ from expunge.ledger.verify import signer_of
 from expunge.ledger.verify import verify as verify_certificate
 from expunge.workflow.audit_probe import CERTIFICATE, OTHER_REFERENCE, WEIGHTS, computed, models_of
 from expunge.workflow.probe_commit import COMMITMENT, ROWS, SET
+from expunge.workflow.probe_rows import asked_of, settings_of
 
 
 @dataclass(frozen=True)
@@ -181,7 +183,12 @@ def _inputs(folder: Path, commitment: Signed[Commitment], result: Result, told: 
         if not (folder / ROWS).is_file():
             told.append("the rows are not revealed: what each input gave is the auditor's word")
             return
-        wrong = computed(folder, probes, commitment.said, result)
+        plan = commitment.said
+        wrong = computed(folder, probes, plan, result)
+        if settings_of(plan.metric, plan.budget) != plan.settings:
+            problems.append(f"rows: {plan.metric} is set otherwise in this version, which inputs it asks is not known")
+        elif plan.metric in attacks.names() and (asked := len(asked_of(plan.metric, probes, plan))) < plan.items:
+            told.append(f"{plan.metric} itself asks {asked} of {plan.items}, each of which must have a row")
         problems += wrong
         told += [] if wrong else ["the result is what the rows come to; that the model gives them only a run shows"]
     except ExpungeError as error:
@@ -225,13 +232,13 @@ def _order(folder: Path, commitment: Signed[Commitment], result: Signed[Result],
             why=f"leaf {first.said.seq} of {first.checkpoint.origin} against leaf {then.said.seq}",
         )
     told = f"committed to in leaf {first.said.seq} of {first.checkpoint.origin}, certified in leaf {then.said.seq}"
-    told += _looked_up(home, first, said.certificate.target.after)
+    told += _looked_up(home, first, {said.certificate.target.after, result.said.model})
     if WEIGHTS in dict(said.certificate.notes):
         told += "; its weights are older than the request, and whoever had them then had seen the model"
     return f"{told}{'; auditor, log and certificate are of one key' if alone else ''}"
 
 
-def _looked_up(home: Path, commitment: LogReceipt, model: str) -> str:
+def _looked_up(home: Path, commitment: LogReceipt, models: set[str]) -> str:
     """What the log says of the model before the commitment, where it is the one of this home: a certificate that was
     issued again would come after a commitment that the model came before.
 
@@ -243,7 +250,7 @@ def _looked_up(home: Path, commitment: LogReceipt, model: str) -> str:
         with Log(path) as log:
             if log.origin == commitment.checkpoint.origin:
                 for seq, body in log.bodies():
-                    if seq < commitment.said.seq and model == read_leaf(body).entry.digests.get("after"):
+                    if seq < commitment.said.seq and read_leaf(body).entry.digests.get("after") in models:
                         raise LedgerError(f"order: leaf {seq} names the model, before the commitment was logged")
                 return ", and no leaf before names the model"
     return "; that no earlier certificate names the model is not known without the log"

@@ -11,6 +11,8 @@ from expunge.engine.private.clipping import (
     Rows,
     require_private,
     require_rows_apart,
+    require_untouched,
+    untrained,
     without_hook_notes,
 )
 from expunge.targets.adapter import set_in
@@ -114,18 +116,109 @@ def test_layers_that_mix_rows_half_precision_and_frozen_models_are_refused():
         require_private(torch.nn.Linear(3, 2).requires_grad_(False))
 
 
-class Centring(torch.nn.Module):
-    """Takes the mean of the batch away, in no layer that a list could name."""
+ROWS = torch.randn(4, 3, generator=torch.Generator().manual_seed(2))
 
-    def __init__(self):
+
+class Own(torch.nn.Module):
+    """A layer whose rows are changed on the way to it."""
+
+    def __init__(self, columns=3):
         super().__init__()
-        self.layer = torch.nn.Linear(3, 2)
+        self.layer = torch.nn.Linear(columns, 2)
+        self.register_buffer("met", torch.zeros(columns), persistent=False)
+        self.frozen = torch.nn.Parameter(torch.zeros(columns), requires_grad=False)
 
+    def forward(self, rows):
+        return self.layer(rows)
+
+
+class Centring(Own):
     def forward(self, rows):
         return self.layer(rows - rows.mean(0))
 
 
-def test_a_module_that_mixes_rows_by_itself_is_found():
-    require_rows_apart(torch.nn.Linear(3, 2), 3)
+class CentringInTraining(Own):
+    def forward(self, rows):
+        return self.layer(rows - 1e-4 * rows.min(0).values if self.training else rows)
+
+
+class Dropping(Own):
+    def forward(self, rows):
+        return self.layer(torch.nn.functional.dropout(rows, 0.5, self.training))
+
+
+class Category(Own):
+    """Its first column is one of four values, and its second one of none."""
+
+    def forward(self, rows):
+        return self.layer(torch.cat([torch.eye(4)[rows[:, 0].long()], rows[:, 1:]], 1))
+
+
+class Remembering(Own):
+    def forward(self, rows):
+        if self.training:
+            self.met = torch.maximum(self.met, rows.max(0).values)
+        return self.layer(rows)
+
+
+class Thawed(Own):
+    def forward(self, rows):
+        if self.training:
+            self.frozen.data += rows.sum(0)
+        return self.layer(rows)
+
+
+@pytest.mark.parametrize("mixing", [Centring, CentringInTraining])
+def test_a_module_that_mixes_rows_by_itself_is_found(mixing):
     with pytest.raises(TargetError, match="mixes the rows"):
-        require_rows_apart(Centring(), 3)
+        require_rows_apart(mixing(), ROWS)
+
+
+def test_rows_that_stand_by_themselves_are_let_through_and_nothing_is_drawn():
+    before = torch.get_rng_state()
+    for module in (Own(), Dropping().train(), Dropping().eval()):
+        before, was = torch.get_rng_state(), module.training
+        require_rows_apart(module, ROWS)
+        assert module.training is was and torch.equal(torch.get_rng_state(), before)
+    categories = torch.tensor([[0.0, 5.0], [3.0, -1.0], [2.0, 0.0], [1.0, 2.0]])
+    require_rows_apart(Category(5), categories)
+
+
+def test_rows_that_do_not_fit_are_named_by_their_columns():
+    with pytest.raises(TargetError, match="does not take rows of 3 columns"):
+        require_rows_apart(Own(4), ROWS)
+
+
+@pytest.mark.parametrize(("keeping", "name"), [(Remembering, "met"), (Thawed, "frozen")])
+def test_a_module_that_keeps_rows_where_there_is_no_noise_is_found(keeping, name):
+    with pytest.raises(TargetError, match=f"{name} changed in training"):
+        require_rows_apart(keeping(), ROWS)
+
+
+def test_one_bit_of_what_is_not_trained_is_enough():
+    module = Own()
+    before = untrained(module)
+    module.layer.weight.data.add_(1.0)
+    require_untouched(module, before)
+    module.met[0] = -0.0
+    with pytest.raises(TargetError, match="met changed"):
+        require_untouched(module, before)
+
+
+class Functional(Own):
+    """A second layer lends its weight, and is not called."""
+
+    def __init__(self):
+        super().__init__()
+        self.lent = torch.nn.Linear(3, 3, bias=False)
+
+    def forward(self, rows):
+        return self.layer(torch.nn.functional.linear(rows, self.lent.weight))
+
+
+@pytest.mark.parametrize("kind", [Rows, Ghost])
+def test_a_weight_that_would_get_noise_alone_is_refused(kind):
+    clipper = kind(Functional().train(), CLIP)
+    with pytest.raises(TargetError, match=r"lent.weight has no gradients of single rows"), without_hook_notes():
+        clipper.add(clipper.wrapped(ROWS).logsumexp(1), torch.arange(4))
+    clipper.close()

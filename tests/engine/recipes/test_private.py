@@ -24,6 +24,40 @@ import torch
 def net(d: int) -> torch.nn.Module:
     return torch.nn.Sequential(torch.nn.Linear(d, 6), torch.nn.Tanh(), torch.nn.Linear(6, 2))
 
+class Late(torch.nn.Module):
+    # Keeps its rows from the seventh pass on.
+
+    def __init__(self, d: int) -> None:
+        super().__init__()
+        self.layer, self.passes = torch.nn.Linear(d, 2), 0
+        self.register_buffer("mean", torch.zeros(d), persistent=False)
+
+    def forward(self, rows):
+        self.passes += self.training
+        if self.passes > 6 and len(rows):
+            self.mean = rows.mean(0)
+        return self.layer(rows)
+
+
+class Lent(torch.nn.Module):
+    def __init__(self, d: int) -> None:
+        super().__init__()
+        self.layer, self.lent = torch.nn.Linear(d, 2), torch.nn.Linear(d, d)
+
+    def forward(self, rows):
+        return self.layer(torch.nn.functional.linear(rows, self.lent.weight))
+
+class Kinds(torch.nn.Module):
+    def __init__(self, d: int) -> None:
+        super().__init__()
+        self.kinds, self.layer = torch.nn.Embedding(4, 2), torch.nn.Linear(2 + d - 1, 2)
+
+    def forward(self, rows):
+        return self.layer(torch.cat([self.kinds(rows[:, 0].long()), rows[:, 1:]], 1))
+
+def three(d: int) -> torch.nn.Module:
+    return torch.nn.Linear(d, 3)
+
 def flat(d: int) -> torch.nn.Module:
     return torch.nn.Linear(d, 2, bias=False)
 """
@@ -153,3 +187,76 @@ def test_a_gradient_that_is_no_number_releases_nothing(nets):
     with pytest.raises(TargetError, match="no finite number"):
         classifier(nets, Mechanism(sigma=1.5, rate=1.0, steps=9, clip=0.7), made="flat").train(huge, seed=4)
     assert torch.get_default_dtype() == torch.float32
+
+
+def test_what_a_buffer_took_in_on_the_way_is_not_released(nets):
+    recipe = classifier(nets, made="Late")
+    recipe.check(TABLE, seed=4)
+    with pytest.raises(TargetError, match="mean changed in training"):
+        recipe.train(TABLE, seed=4)
+
+
+def test_a_language_model_whose_buffer_changes_is_not_released(monkeypatch):
+    recipe, start = language(), LoraTuning.start
+
+    def counting(self, *, seed):
+        target = start(self, seed=seed)
+        rotary = target.model.model.rotary_emb
+        rotary.register_forward_hook(lambda *_: setattr(rotary, "inv_freq", rotary.inv_freq * 1.01))
+        return target
+
+    monkeypatch.setattr(LoraTuning, "start", counting)
+    with pytest.raises(TargetError, match="inv_freq changed in training"):
+        recipe.train(toy_store(), seed=4)
+
+
+def test_columns_that_hold_categories_are_tried_with_rows_of_the_data(nets):
+    kinds = Table(TABLE.ids(), np.column_stack([np.arange(200) % 4, X[:, :2]]), TABLE.y)
+    target = classifier(nets, made="Kinds").train(kinds, seed=4)
+    assert target.predict(kinds.X).shape == (200,)
+
+
+@pytest.mark.parametrize(
+    ("made", "d", "message"),
+    [
+        ("net", 4, "does not take rows of 3 columns"),
+        ("three", 3, r"4 rows in the shape \(4, 3\)"),
+        ("Lent", 3, "lent.weight has no gradients of single rows"),
+    ],
+)
+def test_modules_that_do_not_fit_are_refused_before_a_step(nets, made, d, message):
+    for act in (classifier(nets, made=made, d=d).check, classifier(nets, made=made, d=d).train):
+        with pytest.raises(TargetError, match=message):
+            act(TABLE, seed=4)
+
+
+@pytest.mark.parametrize("unit", ["record", "subject"])
+@pytest.mark.parametrize("targets", [("embed_tokens",), ("q_proj", "embed_tokens")])
+def test_adapters_of_embeddings_are_refused(targets, unit):
+    tuning = LoraTuning(toy_recipe().base, 1e-2, Adapter(r=2, alpha=4.0, targets=targets))
+    recipe = PrivateTraining(tuning, by_subject(SEEDED) if unit == "subject" else SEEDED, delta=1e-5, lot=4.0)
+    for act in (recipe.check, recipe.train):
+        with pytest.raises(TargetError, match="adapter of an embedding"):
+            act(toy_store(), seed=4)
+
+
+def test_a_language_model_is_rehearsed_in_either_unit():
+    for mechanism in (SEEDED, by_subject(SEEDED)):
+        language(mechanism).check(toy_store(), seed=4)
+
+
+def test_of_one_row_and_of_none_there_is_a_model(nets):
+    for rows in (TABLE.ids()[:1], []):
+        assert classifier(nets).train(TABLE.rows(rows), seed=4).ids == tuple(rows)
+
+
+def test_a_delta_that_promises_nothing_is_refused(nets):
+    """200 records of 50 subjects."""
+    subjects = by_subject(SEEDED)
+    classifier(nets, delta=0.0049).check(TABLE, seed=4)
+    classifier(nets, subjects, delta=0.019).check(TABLE, seed=4)
+    for mechanism, delta in ((SEEDED, 0.005), (subjects, 0.02), (SEEDED, 0.9)):
+        with pytest.raises(ConfigError, match="promises nothing"):
+            classifier(nets, mechanism, delta=delta).check(TABLE, seed=4)
+    with pytest.raises(ConfigError, match="promises nothing"):
+        language(delta=0.9).check(toy_store(), seed=4)

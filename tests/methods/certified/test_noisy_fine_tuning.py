@@ -128,6 +128,7 @@ REFUSED: dict[str, tuple[type[ExpungeError], str, dict[str, object], str]] = {
     "nothing retained": (ScopeError, "retain", {}, "nothing"),
     "several processes": (ConfigError, "one process", {}, "processes"),
     "another shape": (ClaimError, "configuration is another", {}, "shape"),
+    "another buffer": (ClaimError, "outside of what is clipped 1 .*inv_freq", {}, "buffer"),
     "a wrong sign of zero": (ClaimError, "outside of what is clipped", {"trainable": PART}, "zero"),
 }
 
@@ -150,6 +151,9 @@ def test_what_cannot_be_certified_is_refused_before_a_step(
         twin = target.clone()
         next(p for n, p in twin.model.named_parameters() if "norm" in n).data[0] = -0.0
         monkeypatch.setattr("expunge.targets.causal_lm.load_causal_lm", lambda *_, **__: twin)
+    elif how == "buffer":
+        target = base.clone()
+        target.model.model.rotary_emb.inv_freq[0] += 1e-3
     elif how == "processes":
         monkeypatch.setenv("WORLD_SIZE", "2")
     method, before = replace(SHORT, centre=folder, **given), target.digest()

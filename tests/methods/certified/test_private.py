@@ -106,3 +106,9 @@ def test_a_limit_says_until_when_it_lasts_and_none_says_nothing():
     assert (last.proof.units, last.proof.valid_until) == (3, 3)
     unlimited = private.unlearn(trained(), asked("r1"), seed=0)
     assert unlimited.proof.valid_until is None and unlimited.target.account.left() is None
+
+
+def test_a_training_anew_is_said_not_to_count_the_one_before():
+    proof = private.unlearn(trained(), asked("r1"), seed=0).proof
+    assert "in this one training" in proof.retained
+    assert any("trained anew afterwards" in sentence and "add" in sentence for sentence in proof.assumptions)

@@ -106,14 +106,14 @@ def _seeded(module: Any, rows_RD: Tensor) -> Tensor:
 
 
 def untrained(module: Any) -> dict[str, str]:
-    """Name -> digest of each tensor that no step changes: buffers, also those that are not saved, and frozen weights."""
+    """Name -> digest of each tensor that no step changes: buffers, the unsaved as well, and frozen weights."""
     frozen = {name: value for name, value in module.named_parameters() if not value.requires_grad}
     held: dict[str, Tensor] = {**frozen, **dict(module.named_buffers())}
     return {name: hashlib.sha256(_bytes(value)).hexdigest() for name, value in held.items()}
 
 
-def _bytes(value: Tensor) -> memoryview:
-    return memoryview(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+def _bytes(value: Tensor) -> bytes:
+    return value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
 def require_untouched(module: Any, before: dict[str, str]) -> None:

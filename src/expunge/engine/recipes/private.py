@@ -22,7 +22,7 @@ from expunge.accounting.given import count, positive, probability
 from expunge.core.adapter import Adapter
 from expunge.core.canonical import digest, digest_folder
 from expunge.core.counting import tell
-from expunge.core.errors import ConfigError
+from expunge.core.errors import ConfigError, TargetError
 from expunge.core.launch import started
 from expunge.core.protocols import Store
 from expunge.core.record import record
@@ -31,7 +31,15 @@ from expunge.core.training import Training
 from expunge.data.collate import OnLong, collate
 from expunge.data.table import Table
 from expunge.engine.finetune import FineTune
-from expunge.engine.private.clipping import Ghost, Rows, require_private, require_rows_apart, require_untouched, untrained, without_hook_notes
+from expunge.engine.private.clipping import (
+    Ghost,
+    Rows,
+    require_private,
+    require_rows_apart,
+    require_untouched,
+    untrained,
+    without_hook_notes,
+)
 from expunge.engine.private.sampling import units_of
 from expunge.engine.private.steps import private_steps
 from expunge.engine.recipes._language_parts import require_text
@@ -170,7 +178,7 @@ class PrivateTraining:
         elif not isinstance(store, Table):
             raise ConfigError("a module is trained on a table", next="Open the data with open_table")
         units = len(set(units_of(_records(store), self.mechanism.unit).values()))
-        if units > 1 and self.delta * units >= 1:
+        if self.delta * units >= 1:
             raise ConfigError(
                 f"a delta of {self.delta:g} promises nothing to {units} {self.mechanism.unit}s",
                 why="who publishes one of them, drawn at random, keeps it as well",
@@ -182,9 +190,14 @@ class PrivateTraining:
     def _fits_rows(self, learner: Module, store: Any, seed: int) -> None:
         module = learner.start(seed=seed).module
         require_private(module)
-        rows_RD, _ = learner._tensors(store.rows(_apart(store)))
+        if not len(store):  # all noise, and nothing to tell
+            return
+        few_RD, _ = learner._tensors(store.rows(_apart(store)))
+        rows_RD = few_RD[torch.arange(4) % len(few_RD)]
         require_rows_apart(module, rows_RD)
-        if (shape := tuple(module(rows_RD).shape)) != (len(rows_RD), len(learner.classes)):
+        with torch.no_grad():
+            shape = tuple(module.eval()(rows_RD).shape)
+        if shape != (len(rows_RD), len(learner.classes)):
             raise TargetError(
                 f"this module answers {len(rows_RD)} rows in the shape {shape}",
                 why=f"{len(learner.classes)} classes take one logit each",
@@ -212,13 +225,15 @@ class PrivateTraining:
         Raises:
             TargetError: it cannot be trained with differential privacy.
         """
-        handle = set_in(target.model, learner.adapter, seed=derive(seed, "adapter"), to_merge=True)
-        if lost := sorted(name for name, _ in handle.named_parameters() if "lora_embedding_" in name):
+        ends = tuple(f".{name}" for name in learner.adapter.targets)
+        embeddings = [n for n, part in target.model.named_modules() if isinstance(part, torch.nn.Embedding)]
+        if lost := [name for name in embeddings if f".{name}".endswith(ends)]:
             raise TargetError(
                 "an adapter of an embedding cannot be trained with differential privacy",
-                why=f"{lost[0]} is used without its layer, so that no gradients of single rows are found",
+                why=f"that of {lost[0]} is used without its layer, so that no gradients of single rows are found",
                 next="Leave embeddings out of the targets",
             )
+        handle = set_in(target.model, learner.adapter, seed=derive(seed, "adapter"), to_merge=True)
         require_private(handle)
         handle.train()
         return handle
@@ -243,7 +258,7 @@ class PrivateTraining:
 
         Raises:
             ConfigError: what ``check`` raises.
-            TargetError: what ``check`` raises; a gradient is no finite number; or what is not trained changed. Nothing is
+            TargetError: what ``check`` raises; a gradient is no finite number; what is not trained changed. Nothing is
                 released then.
             StoreError: a record does not fit into the context.
         """

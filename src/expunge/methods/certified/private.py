@@ -53,8 +53,8 @@ def proof_of(account: Account, found: Accounted, *, after: str) -> Proof:
             "Settings, columns and labels are not from these records; one training was released, not the best of many.",
             "Of a model that was fine-tuned, only the fine-tuning is accounted for, not what its base was trained on.",
             "Neighbouring data has the records or has not; a copy under another id is another record.",
-            "Counted is one training: a model that was trained on them before, or is trained anew afterwards, is a release "
-            "of its own, and for whoever stood in several their epsilons and deltas add.",
+            "Counted is one training: a model that was trained on them before, or is trained anew afterwards, is a "
+            "release of its own, and for whoever stood in several their epsilons and deltas add.",
         ),
         (
             ("clip", repr(mechanism.clip)),
@@ -71,8 +71,8 @@ def proof_of(account: Account, found: Accounted, *, after: str) -> Proof:
         unit=mechanism.unit,
         valid_until=None if left is None else account.spent + left,
         retained=(
-            f"protected as well, in this one training: any {found.records} of them at this epsilon and delta; what other "
-            "trainings on them released adds to it"
+            f"protected as well, in this one training: any {found.records} of them at this epsilon and delta; what "
+            "other trainings on them released adds to it"
         ),
     )
 

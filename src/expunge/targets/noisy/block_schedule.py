@@ -16,15 +16,13 @@ from dataclasses import replace
 from itertools import accumulate, pairwise
 from typing import ClassVar
 
-import numpy as np
-
 from expunge.accounting.accountants.gradient_clipping import gradient_clipping
 from expunge.accounting.given import count
 from expunge.accounting.shifted import largest_rho
 from expunge.core.errors import ConfigError
 from expunge.core.record import record
 from expunge.targets.noisy.fine_tuning import Gradient, GradientClipping, fine_tune
-from expunge.targets.noisy.noise import F, double
+from expunge.targets.noisy.noise import F, Normal, double
 
 
 @record
@@ -75,7 +73,7 @@ class BlockSchedule:
         return replace(self, plan=replace(self.plan, sigma=self.plan.sigma * more))
 
 
-def fine_tune_blocks(schedule: BlockSchedule, weights: F, gradient: Gradient, rng: np.random.Generator) -> F:
+def fine_tune_blocks(schedule: BlockSchedule, weights: F, gradient: Gradient, rng: Normal) -> F:
     """Weights (..., d) after the noisy steps of every block.
 
     Args:

@@ -30,8 +30,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar
 
-import numpy as np
-
 from expunge.accounting.accountants.gradient_clipping import gradient_clipping
 from expunge.accounting.accountants.model_clipping import model_clipping
 from expunge.accounting.gaussian import gaussian_delta, gaussian_sigma
@@ -40,7 +38,7 @@ from expunge.accounting.shifted import clipped_rho, largest_rho
 from expunge.core.errors import ConfigError
 from expunge.core.record import record
 from expunge.targets.noisy.descending import into_ball
-from expunge.targets.noisy.noise import F, double, noised
+from expunge.targets.noisy.noise import F, Normal, double, noised
 
 Gradient = Callable[[F, int], Any]
 
@@ -160,7 +158,7 @@ class ModelClipping:
         return into_ball(weights - self.lr * gradient, self.clip)
 
 
-def fine_tune(plan: GradientClipping | ModelClipping, weights: F, gradient: Gradient, rng: np.random.Generator) -> F:
+def fine_tune(plan: GradientClipping | ModelClipping, weights: F, gradient: Gradient, rng: Normal) -> F:
     """Weights (..., d) after the plan's noisy steps.
 
     Args:
