@@ -22,10 +22,9 @@ from expunge.core.canonical import read_json
 from expunge.core.errors import TargetError
 from expunge.core.manifest import Manifest
 from expunge.core.provenance import Provenance
-from expunge.data.collate import OnLong, Template
 from expunge.targets.causal_lm import CausalLM
+from expunge.targets.held_lm import HeldLM
 from expunge.targets.mixture import Mixture, prompt_means
-from expunge.targets.model_facts import ModelFacts
 from expunge.targets.shard_manifest import (
     MODEL,
     ShardManifest,
@@ -70,7 +69,7 @@ class AtOnce:
     kept: dict[int, tuple[int, int]]
 
 
-class PartsLM:
+class PartsLM(HeldLM):
     """A causal language model of parts. A copy that is changed by other means is plain again.
 
     Args:
@@ -238,41 +237,6 @@ class PartsLM:
     def _counted(self, shard: int, part: int) -> int:
         place = checkpoint_folder(shard_folder(self.folder, shard), part) / MODEL
         return int(read_json(place / "state.json")["tokens"])
-
-    @property
-    def model(self) -> Any:
-        """The torch model that answers."""
-        return self.lm.model
-
-    @property
-    def tokenizer(self) -> Any:
-        """Its tokenizer."""
-        return self.lm.tokenizer
-
-    @property
-    def on_long(self) -> OnLong:
-        """What happens to a sequence beyond the context."""
-        return self.lm.on_long
-
-    @property
-    def facts(self) -> ModelFacts:
-        """Facts of the architecture."""
-        return self.lm.facts
-
-    @property
-    def template(self) -> Template:
-        """How text becomes tokens."""
-        return self.lm.template
-
-    @property
-    def parameters(self) -> int:
-        """Number of parameters; of a mixture, of all its models."""
-        return self.lm.parameters
-
-    @property
-    def weights(self) -> str:
-        """In which numbers the weights are held."""
-        return self.lm.weights
 
     def oracle(self, access: Access) -> Oracle:
         """A handle: all of merged weights, text and log-probabilities of a mixture."""

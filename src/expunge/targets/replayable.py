@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from expunge.core.access import Access, Oracle
 from expunge.core.canonical import read_json
@@ -12,9 +12,8 @@ from expunge.core.errors import TargetError
 from expunge.core.files import replace_folder, write_json
 from expunge.core.manifest import Manifest, entry
 from expunge.core.provenance import Replayable
-from expunge.data.collate import OnLong, Template
 from expunge.targets.causal_lm import CARD, CausalLM, load_causal_lm
-from expunge.targets.model_facts import ModelFacts
+from expunge.targets.held_lm import HeldLM
 from expunge.targets.replay_record import ReplayRecord
 
 FOLDER = "training"
@@ -22,7 +21,7 @@ FOLDER = "training"
 
 
 @dataclass(frozen=True)
-class ReplayableLM:
+class ReplayableLM(HeldLM):
     """A causal language model whose training can be replayed. A copy that is changed by other means is plain again.
 
     Args:
@@ -44,41 +43,6 @@ class ReplayableLM:
     def ids(self) -> tuple[str, ...]:
         """Ids of the records that it was trained on, sorted."""
         return tuple(self.record.written.members)
-
-    @property
-    def model(self) -> Any:
-        """The transformers model."""
-        return self.lm.model
-
-    @property
-    def tokenizer(self) -> Any:
-        """Its tokenizer."""
-        return self.lm.tokenizer
-
-    @property
-    def on_long(self) -> OnLong:
-        """What happens to a sequence beyond the context."""
-        return self.lm.on_long
-
-    @property
-    def facts(self) -> ModelFacts:
-        """Facts of the architecture."""
-        return self.lm.facts
-
-    @property
-    def template(self) -> Template:
-        """How text becomes tokens."""
-        return self.lm.template
-
-    @property
-    def parameters(self) -> int:
-        """Number of parameters, tied ones once."""
-        return self.lm.parameters
-
-    @property
-    def weights(self) -> str:
-        """In which numbers the weights are held."""
-        return self.lm.weights
 
     def digest(self) -> str:
         """Digest of the model; the record of its training is no part of it."""

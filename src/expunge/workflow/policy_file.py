@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from pydantic import TypeAdapter, ValidationError
-
 from expunge.core.access import Access
 from expunge.core.canonical import canonical_bytes, digest, read_json
 from expunge.core.certificate import printable
@@ -28,6 +26,7 @@ from expunge.ledger.home import home_path
 from expunge.ledger.keys import PublicKey, Signer, load_public
 from expunge.ledger.trust import UNKNOWN
 from expunge.ledger.verify import signer_of
+from expunge.workflow.stated import stated_as
 
 PAYLOAD_TYPE = "application/vnd.expunge.policy+json"
 SUFFIX = ".policy.json"
@@ -197,25 +196,10 @@ def stated(body: Any, what: str) -> Policy:
     Raises:
         ConfigError: it is no policy, or one that asks for nothing or for what cannot be.
     """
-    try:
-        policy = TypeAdapter(Policy).validate_python(_untyped(body))
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the whole"
-        raise ConfigError(f"{what} is not a policy", why=f"{where}: {first['msg']}") from error
-    except RecursionError as error:
-        raise ConfigError(f"{what} is not a policy", why="nested too deeply") from error
+    policy = stated_as(Policy, body, what, "policy")
     for wrong in unsound(policy):
         raise ConfigError(f"{what} cannot judge", why=wrong)
     return policy
-
-
-def _untyped(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_untyped(item) for item in cast("list[Any]", value)]
-    if isinstance(value, dict):
-        return {k: _untyped(v) for k, v in cast("dict[str, Any]", value).items() if k != "type"}
-    return value
 
 
 def unsound(policy: Policy) -> list[str]:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import datetime
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
-
-from pydantic import TypeAdapter, ValidationError
+from typing import Any
 
 from expunge.core.canonical import canonical_bytes, digest, read_json
 from expunge.core.certificate import Certificate, printable
@@ -21,6 +19,7 @@ from expunge.ledger.keys import PublicKey, Signer
 from expunge.ledger.trust import UNKNOWN
 from expunge.ledger.verify import signer_of
 from expunge.workflow.privacy_reading import told
+from expunge.workflow.stated import stated_as
 
 PAYLOAD_TYPE = "application/vnd.expunge.privacy-policy+json"
 SUFFIX = ".privacy.json"
@@ -70,25 +69,10 @@ def stated(body: Any, what: str) -> PrivacyPolicy:
     Raises:
         ConfigError: it is no privacy policy, or one that cannot judge.
     """
-    try:
-        policy = TypeAdapter(PrivacyPolicy).validate_python(_untyped(body))
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the whole"
-        raise ConfigError(f"{what} is not a privacy policy", why=f"{where}: {first['msg']}") from error
-    except RecursionError as error:
-        raise ConfigError(f"{what} is not a privacy policy", why="nested too deeply") from error
+    policy = stated_as(PrivacyPolicy, body, what, "privacy policy", names=NOTATION)
     for fault in faults_of(policy):
         raise ConfigError(f"the privacy policy in {what} cannot judge", why=fault)
     return policy
-
-
-def _untyped(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_untyped(item) for item in cast("list[Any]", value)]
-    if isinstance(value, dict):
-        return {NOTATION.get(k, k): _untyped(v) for k, v in cast("dict[str, Any]", value).items() if k != "type"}
-    return value
 
 
 def read_privacy(path: Path) -> PrivacyPolicy:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
-from typing import Any, Protocol
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from expunge.core.counting import tell
 from expunge.core.errors import ConfigError, StoreError
 from expunge.core.protocols import Store
 from expunge.data.table import Table
+from expunge.execution.pool import Pool
 from expunge.targets.noisy.losses import Logistic
 from expunge.targets.noisy.noise import F, Normal, Randomness, drawn_from
 from expunge.targets.noisy.target import Label, NoisyModel, Plan, Promise, Setup, class_places, signs_of
@@ -39,10 +41,61 @@ class NoisyRecipe(Protocol):
     def fit(self, plan: Any, X: F, y: F, rng: Normal) -> tuple[F, dict[str, F], int]: ...
 
 
-def digest_of(recipe: Any, name: str) -> str:
-    """Digest of all but the salt."""
-    settings = {field: getattr(recipe, field) for field in recipe.__dataclass_fields__ if field != "salt"}
-    return digest({"recipe": name, **settings})
+class NoisyTraining:
+    """What these recipes do alike; each states its settings, its plan, and how one head is fitted."""
+
+    name: ClassVar[str]
+    kind = "classifier"
+    hides_records = True
+    randomness: Randomness
+
+    def digest(self) -> str:
+        """Digest of all but the salt."""
+        own: Any = self
+        settings = {field.name: getattr(self, field.name) for field in fields(own) if field.name != "salt"}
+        return digest({"recipe": self.name, **settings})
+
+    @property
+    def repeats(self) -> bool:
+        """Whether the same seed gives the same noise."""
+        return self.randomness == "seed"
+
+    def pinned(self, store: Store, *, seed: int) -> Self:
+        """The recipe with what follows from the rows of a first training."""
+        return pin(self, store)
+
+    def check(self, store: Store, *, seed: int) -> None:
+        """Raise what can be known to be wrong before the training is committed to.
+
+        Raises:
+            ConfigError: settings that do not fit, or no table with labels.
+            StoreError: a label that is no class, or a row that is too long.
+        """
+        check_rows(self, store)
+
+    def train(
+        self,
+        store: Store,
+        *,
+        seed: int,
+        stage: str = "noisy training",
+        workdir: Path | None = None,
+        pool: Pool | None = None,
+    ) -> NoisyModel:
+        """Train on all rows of a table. It repeats only with ``randomness="seed"``.
+
+        Args:
+            store: a table with labels.
+            seed: of the noise, where the recipe says so.
+            stage: not used.
+            workdir: not used: a checkpoint would be one more secret, and a killed training starts again.
+            pool: not used.
+
+        Raises:
+            TargetError: the minimum that a mechanism asks for is not reached, or lies outside the ball.
+            ExpungeError: what ``check`` raises, or a loss that breaks its constants.
+        """
+        return noisy_model(self, store, seed=seed, name=self.name)
 
 
 def pin(recipe: Any, store: Store) -> Any:

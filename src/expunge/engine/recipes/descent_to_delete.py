@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from expunge.accounting.strongly_convex import Bound
-from expunge.core.protocols import Store
 from expunge.core.record import record
-from expunge.engine.recipes._noisy_rows import check_rows, digest_of, noisy_model, pin
-from expunge.execution.pool import Pool
+from expunge.engine.recipes._noisy_rows import NoisyTraining
 from expunge.targets.noisy import descent_to_delete as mechanism
 from expunge.targets.noisy.descent_to_delete import DescentToDelete
 from expunge.targets.noisy.losses import Logistic
 from expunge.targets.noisy.noise import F, Normal, Randomness
-from expunge.targets.noisy.target import Label, NoisyModel, Promise, heads_of
+from expunge.targets.noisy.target import Label, Promise, heads_of
 
 
 @record
-class DescentToDeleteTraining:
+class DescentToDeleteTraining(NoisyTraining):
     """Logistic regression without intercept, of two classes or one against the rest. Up to half of the rows may go.
 
     Args:
@@ -40,6 +36,8 @@ class DescentToDeleteTraining:
         salt: hex; keeps the target's digest from telling who is in it. No part of the recipe's digest.
     """
 
+    name = "descent_to_delete"
+
     loss: Logistic
     epsilon: float
     delta: float
@@ -53,13 +51,6 @@ class DescentToDeleteTraining:
     rows: int = 0
     randomness: Randomness = "secret"
     salt: str = ""
-
-    kind = "classifier"
-    hides_records = True
-
-    def digest(self) -> str:
-        """Digest of all but the salt."""
-        return digest_of(self, "descent_to_delete")
 
     def settled(self) -> tuple[DescentToDelete, Promise]:
         """The plan, with the least noise that keeps the promise, and the promise."""
@@ -77,53 +68,12 @@ class DescentToDeleteTraining:
         ).calibrated(self.epsilon)
         return plan, Promise(self.epsilon, self.delta, self.rows // 2)
 
-    @property
-    def repeats(self) -> bool:
-        """Whether the same seed gives the same noise."""
-        return self.randomness == "seed"
-
-    def pinned(self, store: Store, *, seed: int) -> DescentToDeleteTraining:
-        """The recipe with what follows from the rows of a first training."""
-        return pin(self, store)
-
-    def check(self, store: Store, *, seed: int) -> None:
-        """Raise what can be known to be wrong before the training is committed to.
-
-        Raises:
-            ConfigError: settings that do not fit, or no table with labels.
-            StoreError: a label that is no class, or a row that is too long.
-        """
-        check_rows(self, store)
-
     def fit(self, plan: DescentToDelete, X: F, y: F, rng: Normal) -> tuple[F, dict[str, F], int]:
         """Published weights (d,), secret arrays and steps of one head."""
         start = np.zeros(X.shape[1])
         state = mechanism.train(plan, self.loss, X, y, rng, start=start)
         kept = {"iterate": state.weights} if plan.secret else {}
         return mechanism.publish(plan, state, rng), kept, plan.first_steps(start)
-
-    def train(
-        self,
-        store: Store,
-        *,
-        seed: int,
-        stage: str = "noisy training",
-        workdir: Path | None = None,
-        pool: Pool | None = None,
-    ) -> NoisyModel:
-        """Train on all rows of a table. It repeats only with ``randomness="seed"``.
-
-        Args:
-            store: a table with labels.
-            seed: of the noise, where the recipe says so.
-            stage: not used.
-            workdir: not used: a checkpoint would be one more secret, and a killed training starts again.
-            pool: not used.
-
-        Raises:
-            ExpungeError: what ``check`` raises, or a loss that breaks its constants.
-        """
-        return noisy_model(self, store, seed=seed, name="descent_to_delete")
 
 
 descent_to_delete = DescentToDeleteTraining

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
 from expunge.accounting.given import count
 from expunge.accounting.strongly_convex import Bound, request_steps
-from expunge.core.protocols import Store
 from expunge.core.record import record
-from expunge.engine.recipes._noisy_rows import check_rows, digest_of, noisy_model, pin
-from expunge.execution.pool import Pool
+from expunge.engine.recipes._noisy_rows import NoisyTraining
 from expunge.targets.noisy import langevin as mechanism
 from expunge.targets.noisy.langevin import Langevin
 from expunge.targets.noisy.losses import Logistic
 from expunge.targets.noisy.noise import F, Normal, Randomness
-from expunge.targets.noisy.target import Label, NoisyModel, Promise, heads_of
+from expunge.targets.noisy.target import Label, Promise, heads_of
 
 
 @record
-class LangevinTraining:
+class LangevinTraining(NoisyTraining):
     """Logistic regression without intercept, of two classes or one against the rest. ``most`` rows may go in all.
 
     Args:
@@ -41,6 +38,8 @@ class LangevinTraining:
         salt: hex; keeps the target's digest from telling who is in it. No part of the recipe's digest.
     """
 
+    name = "langevin"
+
     loss: Logistic
     epsilon: float
     delta: float
@@ -54,13 +53,6 @@ class LangevinTraining:
     rows: int = 0
     randomness: Randomness = "secret"
     salt: str = ""
-
-    kind = "classifier"
-    hides_records = True
-
-    def digest(self) -> str:
-        """Digest of all but the salt."""
-        return digest_of(self, "langevin")
 
     def settled(self) -> tuple[Langevin, Promise]:
         """The plan before any request, at the lowest temperature that keeps the promise, and the promise."""
@@ -77,51 +69,10 @@ class LangevinTraining:
         ).calibrated(self.epsilon, self.delta)
         return replace(plan, steps=(self.steps,), removed=()), Promise(self.epsilon, self.delta, self.most)
 
-    @property
-    def repeats(self) -> bool:
-        """Whether the same seed gives the same noise."""
-        return self.randomness == "seed"
-
-    def pinned(self, store: Store, *, seed: int) -> LangevinTraining:
-        """The recipe with what follows from the rows of a first training."""
-        return pin(self, store)
-
-    def check(self, store: Store, *, seed: int) -> None:
-        """Raise what can be known to be wrong before the training is committed to.
-
-        Raises:
-            ConfigError: settings that do not fit, or no table with labels.
-            StoreError: a label that is no class, or a row that is too long.
-        """
-        check_rows(self, store)
-
     def fit(self, plan: Langevin, X: F, y: F, rng: Normal) -> tuple[F, dict[str, F], int]:
         """Published weights (d,), no secret array, and steps of one head."""
         [steps] = plan.steps
         return mechanism.run(plan, self.loss, np.zeros(X.shape[1]), X, y, steps, rng), {}, steps
-
-    def train(
-        self,
-        store: Store,
-        *,
-        seed: int,
-        stage: str = "noisy training",
-        workdir: Path | None = None,
-        pool: Pool | None = None,
-    ) -> NoisyModel:
-        """Train on all rows of a table. It repeats only with ``randomness="seed"``.
-
-        Args:
-            store: a table with labels.
-            seed: of the noise, where the recipe says so.
-            stage: not used.
-            workdir: not used: a checkpoint would be one more secret, and a killed training starts again.
-            pool: not used.
-
-        Raises:
-            ExpungeError: what ``check`` raises, or a loss that breaks its constants.
-        """
-        return noisy_model(self, store, seed=seed, name="langevin")
 
 
 langevin = LangevinTraining

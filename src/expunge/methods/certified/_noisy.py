@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from expunge.accounting.recount import recount
+from expunge.core.canonical import digest
 from expunge.core.errors import ClaimError, RequestError
 from expunge.core.evidence import Proof
-from expunge.core.guarantee import Certified
+from expunge.core.guarantee import Certified, Guarantee
 from expunge.core.outcome import Cost, Outcome
 from expunge.core.provenance import Convex
 from expunge.core.provenance_check import require_kind, require_provenance
@@ -152,47 +155,69 @@ def proof_of(
     return replace(draft, epsilon=recount(draft))
 
 
-def answered(
-    method: Any,
-    target: NoisyModel,
-    after: NoisyModel,
-    selection: Selection,
-    *,
-    seed: int,
-    since: float,
-    steps: int,
-    proof: Proof,
-    left: dict[str, str],
-    notes: dict[str, Any],
-) -> Outcome[Any]:
-    """The outcome of a request.
+class NoisyMethod(ABC):
+    """What these methods do alike; each says what a request takes, what it proves, and what stays behind."""
 
-    Args:
-        method: that answers.
-        target: before.
-        after: the result.
-        selection: what was asked.
-        seed: of the run.
-        since: start, by ``time.perf_counter``.
-        steps: that were taken.
-        proof: of the result.
-        left: files that tell of what was forgotten.
-        notes: on the request.
-    """
-    return Outcome(
-        target=after,
-        before=target.digest(),
-        method=f"{method.name}/{method.version}",
-        recipe=method.digest(),
-        claim=Certified(proof.epsilon, proof.delta, ADVERSARY),
-        selection=selection,
-        original=target,
-        seed=seed,
-        cost=_cost(target, after, since, steps),
-        proof=proof,
-        left=left,
-        notes=notes,
-    )
+    name: str
+    version: str
+    needs = Convex
+
+    @property
+    def claim(self) -> Guarantee:
+        """The kind of claim, with the epsilon of deleting nothing; that of a request is in its outcome."""
+        return Certified(0.0, 0.0, ADVERSARY)
+
+    def digest(self) -> str:
+        """Digest of the method with all its settings."""
+        return digest(vars(self))
+
+    @abstractmethod
+    def after(self, target: NoisyModel, places: NDArray[np.intp]) -> tuple[NoisyModel, int]:
+        """The model without some rows, and the steps of each head."""
+
+    def left(self, target: NoisyModel) -> dict[str, str]:
+        """Files of a result that tell of what was forgotten; none, as a rule."""
+        return {}
+
+    @abstractmethod
+    def prove(self, target: Any) -> Proof:
+        """The argument for all that was forgotten so far."""
+
+    @abstractmethod
+    def check(self, target: Any, selection: Selection, *, seed: int, whole: bool = True) -> None:
+        """Raise what ``unlearn`` would raise."""
+
+    def unlearn(self, target: Any, selection: Selection, *, seed: int, workdir: Path | None = None) -> Outcome[Any]:
+        """Return the model after a request.
+
+        Args:
+            target: of the recipe of this name, which stays as it was.
+            selection: what is forgotten; nothing else of it is read.
+            seed: noted; the noise is never keyed.
+            workdir: not needed.
+
+        Raises:
+            ExpungeError: what ``check`` raises, or a loss that breaks its constants.
+        """
+        since = time.perf_counter()
+        self.check(target, selection, seed=seed)
+        model, places = asked_of(self.name, target, selection)
+        after, steps = self.after(model, places) if len(places) else (model, 0)
+        proof, heads = self.prove(after), model.setup.plan.heads
+        return Outcome(
+            target=after,
+            before=model.digest(),
+            method=f"{self.name}/{self.version}",
+            recipe=self.digest(),
+            claim=Certified(proof.epsilon, proof.delta, ADVERSARY),
+            selection=selection,
+            original=model,
+            seed=seed,
+            cost=_cost(model, after, since, steps * heads),
+            proof=proof,
+            left=self.left(after) if after.units else {},
+            notes={"steps": f"{steps} of each of {heads} heads"},
+        )
 
 
 def _cost(target: NoisyModel, after: NoisyModel, since: float, steps: int) -> Cost:

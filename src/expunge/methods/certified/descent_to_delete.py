@@ -7,22 +7,16 @@ promise, which is for so many of them and up to half of the rows.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from expunge.core.canonical import digest
 from expunge.core.evidence import Proof
-from expunge.core.guarantee import Certified, Guarantee
-from expunge.core.outcome import Outcome
-from expunge.core.provenance import Convex
 from expunge.core.selection import Selection
 from expunge.methods.certified._noisy import (
-    ADVERSARY,
-    answered,
+    NoisyMethod,
     asked_of,
     claimed_of,
     most_units,
@@ -47,7 +41,7 @@ RETAINED = "not protected: the noise covers what a deletion leaves, not what a r
 
 
 @dataclass(frozen=True)
-class DescentToDelete:
+class DescentToDelete(NoisyMethod):
     """Take the plan's steps on the rows that are left, and publish with fresh noise.
 
     Args:
@@ -58,47 +52,22 @@ class DescentToDelete:
     name: str = "descent_to_delete"
     version: str = "1"
 
-    needs = Convex
+    def after(self, target: NoisyModel, places: NDArray[np.intp]) -> tuple[NoisyModel, int]:
+        """The model without some rows, and the steps of each head."""
+        plan, left, rng = _plan(target), target.without(places), noise_of(target)
+        X, iterates, published = left.scaled(), list[F](), list[F]()
+        for at, y in zip(target.secret.get("iterate", target.weights), left.signs(), strict=True):
+            before = mechanism.Iterate(at, len(target.ids), target.requests)
+            state = mechanism.forget(plan, target.setup.loss, before, X, y, rng)
+            iterates.append(state.weights)
+            published.append(mechanism.publish(plan, state, rng))
+        secret = {"iterate": np.stack(iterates)} if plan.secret else {}
+        steps = plan.request_steps(target.requests + 1, X.shape[1])
+        return replace(left, weights=np.stack(published), secret=secret), steps
 
-    @property
-    def claim(self) -> Guarantee:
-        """The kind of claim, with the epsilon of deleting nothing; that of a request is in its outcome."""
-        return Certified(0.0, 0.0, ADVERSARY)
-
-    def digest(self) -> str:
-        """Digest of the method."""
-        return digest({"name": self.name, "version": self.version})
-
-    def unlearn(self, target: Any, selection: Selection, *, seed: int, workdir: Path | None = None) -> Outcome[Any]:
-        """Return the model after a request.
-
-        Args:
-            target: of the recipe of this name, which stays as it was.
-            selection: what is forgotten; nothing else of it is read.
-            seed: noted; the noise is never keyed.
-            workdir: not needed.
-
-        Raises:
-            ExpungeError: what ``check`` raises, or a loss that breaks its constants.
-        """
-        since = time.perf_counter()
-        self.check(target, selection, seed=seed)
-        model, places = asked_of(self.name, target, selection)
-        plan = _plan(model)
-        after, steps = _after(model, places) if len(places) else (model, 0)
-        notes: dict[str, Any] = {"steps": f"{steps} of each of {plan.heads} heads"}
-        return answered(
-            self,
-            model,
-            after,
-            selection,
-            seed=seed,
-            since=since,
-            steps=steps * plan.heads,
-            proof=self.prove(after),
-            left={SECRET: LEFT} if plan.secret and after.units else {},
-            notes=notes,
-        )
+    def left(self, target: NoisyModel) -> dict[str, str]:
+        """The iterate without noise, where there is one."""
+        return {SECRET: LEFT} if _plan(target).secret else {}
 
     def prove(self, target: Any) -> Proof:
         """The argument for all that was forgotten so far; it follows from the target alone.
@@ -137,20 +106,6 @@ class DescentToDelete:
 def _plan(model: NoisyModel) -> mechanism.DescentToDelete:
     plan: Any = model.setup.plan
     return plan
-
-
-def _after(model: NoisyModel, places: Any) -> tuple[NoisyModel, int]:
-    """The model after a request, and the steps of each head."""
-    plan, left, rng = _plan(model), model.without(places), noise_of(model)
-    X, iterates, published = left.scaled(), list[F](), list[F]()
-    for at, y in zip(model.secret.get("iterate", model.weights), left.signs(), strict=True):
-        before = mechanism.Iterate(at, len(model.ids), model.requests)
-        state = mechanism.forget(plan, model.setup.loss, before, X, y, rng)
-        iterates.append(state.weights)
-        published.append(mechanism.publish(plan, state, rng))
-    secret = {"iterate": np.stack(iterates)} if plan.secret else {}
-    steps = plan.request_steps(model.requests + 1, X.shape[1])
-    return replace(left, weights=np.stack(published), secret=secret), steps
 
 
 descent_to_delete = DescentToDelete()

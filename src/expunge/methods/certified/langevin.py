@@ -6,27 +6,21 @@ after which all rows that went so far cost no more than the epsilon that the tra
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from expunge.accounting.given import count
 from expunge.accounting.shifted import rho_epsilon
 from expunge.accounting.strongly_convex import REQUEST_STEPS
-from expunge.core.canonical import digest
 from expunge.core.errors import ConfigError, RequestError
 from expunge.core.evidence import Proof
-from expunge.core.guarantee import Certified, Guarantee
-from expunge.core.outcome import Outcome
-from expunge.core.provenance import Convex
 from expunge.core.record import record
 from expunge.core.selection import Selection
 from expunge.methods.certified._noisy import (
-    ADVERSARY,
-    answered,
+    NoisyMethod,
     asked_of,
     claimed_of,
     noise_of,
@@ -49,7 +43,7 @@ ASSUMED = (
 
 
 @record
-class Langevin:
+class Langevin(NoisyMethod):
     """Take as many noisy steps on the rows that are left as the promise needs; the last weights are published.
 
     Args:
@@ -62,51 +56,9 @@ class Langevin:
     name: str = "langevin"
     version: str = "1"
 
-    needs = Convex
-
     def __post_init__(self) -> None:
         if count("least", self.least) > REQUEST_STEPS:
             raise ConfigError(f"least is {self.least}", why=f"{REQUEST_STEPS} steps are the most", next="Give fewer")
-
-    @property
-    def claim(self) -> Guarantee:
-        """The kind of claim, with the epsilon of deleting nothing; that of a request is in its outcome."""
-        return Certified(0.0, 0.0, ADVERSARY)
-
-    def digest(self) -> str:
-        """Digest of the method with its setting."""
-        return digest(self)
-
-    def unlearn(self, target: Any, selection: Selection, *, seed: int, workdir: Path | None = None) -> Outcome[Any]:
-        """Return the model after a request.
-
-        Args:
-            target: of the recipe of this name, which stays as it was.
-            selection: what is forgotten; nothing else of it is read.
-            seed: noted; the noise is never keyed.
-            workdir: not needed.
-
-        Raises:
-            ExpungeError: what ``check`` raises.
-        """
-        since = time.perf_counter()
-        self.check(target, selection, seed=seed)
-        model, places = asked_of(self.name, target, selection)
-        after = self._after(model, places) if len(places) else model
-        plan, before = _plan(after), _plan(model)
-        steps = sum(plan.steps) - sum(before.steps)
-        return answered(
-            self,
-            model,
-            after,
-            selection,
-            seed=seed,
-            since=since,
-            steps=steps * plan.heads,
-            proof=self.prove(after),
-            left={},
-            notes={"steps": f"{steps} of each of {plan.heads} heads"},
-        )
 
     def prove(self, target: Any) -> Proof:
         """The argument for all that was forgotten so far; it follows from the target alone.
@@ -145,15 +97,16 @@ class Langevin:
                 next="Retrain without them",
             )
 
-    def _after(self, model: NoisyModel, places: Any) -> NoisyModel:
-        plan, promise, loss = _plan(model), model.setup.promise, model.setup.loss
+    def after(self, target: NoisyModel, places: NDArray[np.intp]) -> tuple[NoisyModel, int]:
+        """The model without some rows, and the steps of each head: the fewest that keep the promise."""
+        plan, promise, loss = _plan(target), target.setup.promise, target.setup.loss
         plan = replace(plan, steps=(*plan.steps, self.least), removed=(*plan.removed, len(places)))
         plan = _with_fewest(plan, promise)
-        left, rng = model.without(places), noise_of(model)
-        X, heads = left.scaled(), zip(model.weights, left.signs(), strict=True)
+        left, rng = target.without(places), noise_of(target)
+        X, heads = left.scaled(), zip(target.weights, left.signs(), strict=True)
         weights = np.stack([mechanism.run(plan, loss, w, X, y, plan.steps[-1], rng) for w, y in heads])
-        setup = replace(model.setup, plan=plan)
-        return replace(left, setup=setup, weights=weights)
+        setup = replace(target.setup, plan=plan)
+        return replace(left, setup=setup, weights=weights), plan.steps[-1]
 
 
 def _plan(model: NoisyModel) -> mechanism.Langevin:

@@ -7,22 +7,16 @@ request together: it grows with rows and requests, and the noise is made for the
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from expunge.core.canonical import digest
 from expunge.core.evidence import Proof
-from expunge.core.guarantee import Certified, Guarantee
-from expunge.core.outcome import Outcome
-from expunge.core.provenance import Convex
 from expunge.core.selection import Selection
 from expunge.methods.certified._noisy import (
-    ADVERSARY,
-    answered,
+    NoisyMethod,
     asked_of,
     claimed_of,
     most_units,
@@ -43,11 +37,12 @@ ASSUMED = (
     "them.",
 )
 LEFT = "weights before the noise and sums at them, shaped by the forgotten records; a further request needs them"
+KEPT = ("weights", "curvature", "pull")
 RETAINED = "not protected: the noise covers what a deletion leaves, not what a record that stays tells"
 
 
 @dataclass(frozen=True)
-class OneShotRemoval:
+class OneShotRemoval(NoisyMethod):
     """Take the rows out of the kept sums, take the step, and publish with fresh noise.
 
     Args:
@@ -58,46 +53,18 @@ class OneShotRemoval:
     name: str = "one_shot_removal"
     version: str = "1"
 
-    needs = Convex
+    def after(self, target: NoisyModel, places: NDArray[np.intp]) -> tuple[NoisyModel, int]:
+        """The model without some rows, by one Newton step of each head."""
+        plan, loss, rng = _plan(target), target.setup.loss, noise_of(target)
+        X, signs = target.scaled()[places], target.signs()[:, places]
+        states = [mechanism.without(plan, loss, kept, X, y) for kept, y in zip(_kept(target), signs, strict=True)]
+        weights = np.stack([mechanism.publish(plan, mechanism.stepped(plan, state), rng) for state in states])
+        secret = {name: np.stack([getattr(state, name) for state in states]) for name in KEPT}
+        return replace(target.without(places), weights=weights, secret=secret), 1
 
-    @property
-    def claim(self) -> Guarantee:
-        """The kind of claim, with the epsilon of deleting nothing; that of a request is in its outcome."""
-        return Certified(0.0, 0.0, ADVERSARY)
-
-    def digest(self) -> str:
-        """Digest of the method."""
-        return digest({"name": self.name, "version": self.version})
-
-    def unlearn(self, target: Any, selection: Selection, *, seed: int, workdir: Path | None = None) -> Outcome[Any]:
-        """Return the model after a request.
-
-        Args:
-            target: of the recipe of this name, which stays as it was.
-            selection: what is forgotten; nothing else of it is read.
-            seed: noted; the noise is never keyed.
-            workdir: not needed.
-
-        Raises:
-            ExpungeError: what ``check`` raises.
-        """
-        since = time.perf_counter()
-        self.check(target, selection, seed=seed)
-        model, places = asked_of(self.name, target, selection)
-        plan = _plan(model)
-        after = _after(model, places) if len(places) else model
-        return answered(
-            self,
-            model,
-            after,
-            selection,
-            seed=seed,
-            since=since,
-            steps=plan.heads if len(places) else 0,
-            proof=self.prove(after),
-            left={SECRET: LEFT} if after.units else {},
-            notes={},
-        )
+    def left(self, target: NoisyModel) -> dict[str, str]:
+        """The state before the noise."""
+        return {SECRET: LEFT}
 
     def prove(self, target: Any) -> Proof:
         """The argument for all that was forgotten so far; it follows from the target alone.
@@ -140,17 +107,8 @@ def _plan(model: NoisyModel) -> mechanism.OneShotRemoval:
 def _kept(model: NoisyModel) -> list[mechanism.Kept]:
     """The state of each head."""
     rows, secret = len(model.ids) + model.taken, model.secret
-    each = zip(secret["weights"], secret["curvature"], secret["pull"], strict=True)
+    each = zip(*(secret[name] for name in KEPT), strict=True)
     return [mechanism.Kept(*arrays, rows=rows, gone=model.taken) for arrays in each]
-
-
-def _after(model: NoisyModel, places: Any) -> NoisyModel:
-    plan, loss, rng = _plan(model), model.setup.loss, noise_of(model)
-    X, signs = model.scaled()[places], model.signs()[:, places]
-    states = [mechanism.without(plan, loss, kept, X, y) for kept, y in zip(_kept(model), signs, strict=True)]
-    weights = np.stack([mechanism.publish(plan, mechanism.stepped(plan, state), rng) for state in states])
-    secret = {name: np.stack([getattr(state, name) for state in states]) for name in ("weights", "curvature", "pull")}
-    return replace(model.without(places), weights=weights, secret=secret)
 
 
 one_shot_removal = OneShotRemoval()

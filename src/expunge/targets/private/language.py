@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from expunge.core.access import Access, Oracle
 from expunge.core.canonical import digest, read_json
 from expunge.core.files import replace_folder, write_json
 from expunge.core.manifest import Manifest, entry
 from expunge.core.provenance import Private
-from expunge.data.collate import OnLong, Template
 from expunge.targets.causal_lm import CARD, CausalLM, load_causal_lm
-from expunge.targets.model_facts import ModelFacts
+from expunge.targets.held_lm import HeldLM
 from expunge.targets.private.account import Account, read_account, require_alike
 
 LOADER, MODEL = "private_lm", "model"
 
 
 @dataclass(frozen=True)
-class PrivateLM:
+class PrivateLM(HeldLM):
     """A causal language model with the account of its fine-tuning. What its base was trained on is not in the account.
 
     Args:
@@ -41,41 +40,6 @@ class PrivateLM:
     def ids(self) -> tuple[str, ...]:
         """Ids of the records in the account, sorted."""
         return tuple(sorted(self.account.members))
-
-    @property
-    def model(self) -> Any:
-        """The transformers model."""
-        return self.lm.model
-
-    @property
-    def tokenizer(self) -> Any:
-        """Its tokenizer."""
-        return self.lm.tokenizer
-
-    @property
-    def on_long(self) -> OnLong:
-        """What happens to a sequence beyond the context."""
-        return self.lm.on_long
-
-    @property
-    def facts(self) -> ModelFacts:
-        """Facts of the architecture."""
-        return self.lm.facts
-
-    @property
-    def template(self) -> Template:
-        """How text becomes tokens."""
-        return self.lm.template
-
-    @property
-    def parameters(self) -> int:
-        """Number of parameters, tied ones once."""
-        return self.lm.parameters
-
-    @property
-    def weights(self) -> str:
-        """In which numbers the weights are held."""
-        return self.lm.weights
 
     def weights_digest(self) -> str:
         """Digest of the model alone: no request changes it."""
